@@ -1,0 +1,74 @@
+//! What the workflow needs to know of a request: which phases run and how long it soaks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::request::{MigrationRequest, Step};
+
+/// The output of `validate-input`; the workflow keeps it in a variable and branches on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowPlan {
+    /// Whether replication is awaited.
+    pub replicate: bool,
+    /// Whether a test launch runs.
+    pub validate: bool,
+    /// Whether the cutover runs.
+    pub switch: bool,
+    /// How long the cutover instance runs before finalize; 0 skips the soak.
+    pub soak_seconds: u32,
+}
+
+impl WorkflowPlan {
+    /// The plan of a request. Replication is awaited before any launch too: a launch from a server that does
+    /// not replicate is what the gate exists to prevent.
+    pub fn of(request: &MigrationRequest) -> Self {
+        let validate = request.wants(Step::Validate);
+        let switch = request.wants(Step::Switch);
+        Self {
+            replicate: request.wants(Step::Replicate) || validate || switch,
+            validate,
+            switch,
+            soak_seconds: if switch {
+                request.policy.soak_seconds.unwrap_or(0)
+            } else {
+                0
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::request;
+
+    #[test]
+    fn steps_select_phases() {
+        let check = |steps: &[Step], replicate, validate, switch| {
+            let mut request = request();
+            request.steps = steps.to_vec();
+            request.policy.soak_seconds = Some(7);
+            let soak_seconds = if switch { 7 } else { 0 };
+            assert_eq!(
+                WorkflowPlan::of(&request),
+                WorkflowPlan {
+                    replicate,
+                    validate,
+                    switch,
+                    soak_seconds
+                },
+                "{steps:?}"
+            );
+        };
+        check(&[Step::Freeze], false, false, false);
+        check(&[Step::Replicate], true, false, false);
+        check(&[Step::Validate], true, true, false);
+        check(&[Step::Switch], true, false, true);
+        check(
+            &[Step::Switch, Step::Validate, Step::Replicate, Step::Freeze],
+            true,
+            true,
+            true,
+        );
+    }
+}

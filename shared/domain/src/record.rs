@@ -1,0 +1,328 @@
+//! The record of one migration: what the state manager stores, and what a rollback later undoes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::finding::Finding;
+use crate::request::MigrationRequest;
+use crate::status::Status;
+
+/// Which launch of a server is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum LaunchAction {
+    /// MGN `StartTest`.
+    Test,
+    /// MGN `StartCutover`.
+    Cutover,
+}
+
+impl LaunchAction {
+    /// `TEST` or `CUTOVER`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "TEST",
+            Self::Cutover => "CUTOVER",
+        }
+    }
+}
+
+/// One migration. Timestamps are RFC 3339 in UTC.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationRecord {
+    /// The tenant.
+    pub tenant_id: String,
+    /// The caller's ID.
+    pub migration_id: String,
+    /// 1 for the first submission, one more for each resubmission after an end.
+    pub attempt: u32,
+    /// Grows by one with every write; every write is conditional on it.
+    pub version: u64,
+    /// Where the migration stands.
+    pub status: Status,
+    /// One ID through logs, events, MGN job tags and callbacks.
+    pub correlation_id: String,
+    /// The request as accepted.
+    pub request: MigrationRequest,
+    /// [`MigrationRequest::digest`] of it.
+    pub request_digest: String,
+    /// The workflow execution that claimed this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_arn: Option<String>,
+    /// The sequence number of the last history entry.
+    pub event_seq: u32,
+    /// The hash of the last history entry.
+    pub event_hash: String,
+    /// When this attempt was accepted.
+    pub created_at: String,
+    /// When the record last changed.
+    pub updated_at: String,
+    /// When the status was entered.
+    pub status_since: String,
+    /// When the migration ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// The MGN source server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_server_id: Option<String>,
+    /// What was done to the world, in enough detail to undo it.
+    #[serde(default)]
+    pub done: Done,
+    /// The last verified test, kept over attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_evidence: Option<TestEvidence>,
+    /// How replication stood when it was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Why the migration failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// What became of the callback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<CallbackDelivery>,
+}
+
+/// What was done to the world. Each member is written when its effect is known, and read by the rollback.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Done {
+    /// The source snapshot (`freeze`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    /// The SSM command that installs the agent, while and after it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_command: Option<AgentCommand>,
+    /// The CMF server record and the status it had before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cmf: Option<PreviousStatus>,
+    /// The EC2 launch template version that was made the default, and the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template: Option<LaunchTemplateChange>,
+    /// The test launch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<Launch>,
+    /// The cutover launch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cutover: Option<Launch>,
+    /// DNS records changed, each with what was there before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<DnsChange>,
+    /// The configuration item's fields before the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cmdb_previous: Option<Value>,
+    /// When the source was powered off by us.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_powered_off_at: Option<String>,
+    /// When MGN accepted `FinalizeCutover`: the point of no return.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finalized_at: Option<String>,
+    /// When MGN accepted `MarkAsArchived`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<String>,
+}
+
+impl Done {
+    /// The launch of an action.
+    pub fn launch(&self, action: LaunchAction) -> Option<&Launch> {
+        match action {
+            LaunchAction::Test => self.test.as_ref(),
+            LaunchAction::Cutover => self.cutover.as_ref(),
+        }
+    }
+
+    /// The launch of an action, to be changed.
+    pub fn launch_mut(&mut self, action: LaunchAction) -> &mut Option<Launch> {
+        match action {
+            LaunchAction::Test => &mut self.test,
+            LaunchAction::Cutover => &mut self.cutover,
+        }
+    }
+}
+
+/// An SSM command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentCommand {
+    /// The SSM command ID.
+    pub command_id: String,
+    /// The managed instance it runs on.
+    pub instance_id: String,
+}
+
+/// A foreign record whose status was changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousStatus {
+    /// The record's ID.
+    pub id: String,
+    /// The status before.
+    pub previous: String,
+}
+
+/// A launch template whose default version was changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateChange {
+    /// The EC2 launch template.
+    pub template_id: String,
+    /// The default version before.
+    pub previous_version: i64,
+    /// The version made for this migration.
+    pub version: i64,
+}
+
+/// One launch by MGN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Launch {
+    /// The MGN job.
+    pub job_id: String,
+    /// The digest of the settings it was launched with.
+    pub settings_digest: String,
+    /// When MGN accepted it.
+    pub started_at: String,
+    /// The instance, once the job made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// When its checks had passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<String>,
+}
+
+/// A test that passed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TestEvidence {
+    /// The digest of the settings that were tested.
+    pub settings_digest: String,
+    /// When the test was verified.
+    pub verified_at: String,
+    /// The MGN job of the test.
+    pub job_id: String,
+}
+
+/// One DNS record that was changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsChange {
+    /// The hosted zone.
+    pub hosted_zone_id: String,
+    /// The record's name.
+    pub name: String,
+    /// The record's type.
+    pub record_type: String,
+    /// What was there before: `{ttl, values}`; absent where there was no record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<DnsValue>,
+    /// What we put there.
+    pub value: DnsValue,
+}
+
+/// The value of a DNS record set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsValue {
+    /// The time to live in seconds.
+    pub ttl: i64,
+    /// The values.
+    pub values: Vec<String>,
+}
+
+/// How replication stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// MGN's `dataReplicationState`.
+    pub state: String,
+    /// 0 to 100; absent while MGN reports no sizes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+    /// The replication lag in seconds; absent before the first snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<u64>,
+    /// MGN's estimate of the end of the initial sync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<String>,
+    /// When it was looked at.
+    pub observed_at: String,
+}
+
+/// Why a migration failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The error name of the stage, for example `VerificationError`.
+    pub error: String,
+    /// What a person should read.
+    pub message: String,
+    /// The workflow state that failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// Everything that was wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+/// What became of the callback.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallbackDelivery {
+    /// The webhook ID, the same for every try.
+    pub id: String,
+    /// Whether the receiver took it.
+    pub delivered: bool,
+    /// The receiver's status, or why there was none.
+    pub outcome: String,
+    /// When it was last tried.
+    pub at: String,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A request with every phase and nothing optional, for the tests of this crate.
+    pub(crate) fn request() -> MigrationRequest {
+        serde_json::from_value(serde_json::json!({
+            "migrationId": "mig-1", "appName": "app", "source": "azure", "target": "aws",
+            "environment": "prod", "wave": "wave-1", "sourceVmId": "vm-1",
+            "steps": ["freeze", "replicate", "validate", "switch"]
+        }))
+        .unwrap()
+    }
+
+    /// A fresh record of [`request`].
+    pub(crate) fn record() -> MigrationRecord {
+        MigrationRecord {
+            tenant_id: "default".into(),
+            migration_id: "mig-1".into(),
+            attempt: 1,
+            version: 1,
+            status: Status::Requested,
+            correlation_id: "mig-c".into(),
+            request: request(),
+            request_digest: request().digest().unwrap(),
+            execution_arn: None,
+            event_seq: 1,
+            event_hash: String::new(),
+            created_at: "2026-01-01T00:00:00Z".into(),
+            updated_at: "2026-01-01T00:00:00Z".into(),
+            status_since: "2026-01-01T00:00:00Z".into(),
+            ended_at: None,
+            source_server_id: None,
+            done: Done::default(),
+            test_evidence: None,
+            progress: None,
+            failure: None,
+            callback: None,
+        }
+    }
+
+    #[test]
+    fn a_record_round_trips() {
+        let record = record();
+        let again: MigrationRecord =
+            serde_json::from_value(serde_json::to_value(&record).unwrap()).unwrap();
+        assert_eq!(again, record);
+    }
+}

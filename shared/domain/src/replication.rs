@@ -1,0 +1,296 @@
+//! The replication gate: whether a server may launch, decided on numbers and not on a state name alone.
+//!
+//! Sources: MGN API `DataReplicationInfo` ("launchable" means `lagDuration` is not null), and the observed
+//! duration forms `P0D` and `PT16H20M38.697305S`.
+
+use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
+
+use crate::finding::Finding;
+use crate::record::Progress;
+use crate::request::Policy;
+
+/// What MGN says of a server's replication.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Replication {
+    /// `dataReplicationState`, as MGN names it.
+    pub state: String,
+    /// `lagDuration` as sent; `None` means the server is not launchable.
+    pub lag_duration: Option<String>,
+    /// `lastSnapshotDateTime` as sent.
+    pub last_snapshot: Option<String>,
+    /// `etaDateTime` as sent.
+    pub eta: Option<String>,
+    /// Σ `replicatedDisks[].totalStorageBytes`; 0 means unknown.
+    pub total_bytes: i64,
+    /// Σ `replicatedDisks[].replicatedStorageBytes`.
+    pub replicated_bytes: i64,
+    /// Σ `replicatedDisks[].backloggedStorageBytes`.
+    pub backlog_bytes: i64,
+    /// `dataReplicationError.error`, with `rawError` behind it where there is one.
+    pub error: Option<String>,
+}
+
+impl Replication {
+    /// The lag in whole seconds, rounded up. `None` when MGN reports none, or reports something unreadable:
+    /// an unreadable lag is no reason to launch.
+    pub fn lag_seconds(&self) -> Option<u64> {
+        self.lag_duration
+            .as_deref()
+            .and_then(parse_duration_seconds)
+    }
+
+    /// How much of the initial sync is done, 0 to 100. `None` while MGN reports no sizes.
+    pub fn percent(&self) -> Option<u8> {
+        if self.total_bytes <= 0 {
+            return None;
+        }
+        let done = self.replicated_bytes.clamp(0, self.total_bytes);
+        u8::try_from(i128::from(done) * 100 / i128::from(self.total_bytes)).ok()
+    }
+
+    /// The form that is stored for `watch`.
+    pub fn progress(&self, now: Timestamp) -> Progress {
+        Progress {
+            state: self.state.clone(),
+            percent: self.percent(),
+            lag_seconds: self.lag_seconds(),
+            eta: self.eta.clone(),
+            observed_at: now.to_string(),
+        }
+    }
+}
+
+/// Parses an ISO 8601 duration as MGN sends it, into whole seconds rounded up; days have 24 hours.
+pub fn parse_duration_seconds(text: &str) -> Option<u64> {
+    let span: Span = text.parse().ok()?;
+    let seconds = span
+        .total((Unit::Second, SpanRelativeTo::days_are_24_hours()))
+        .ok()?
+        .ceil();
+    // A negative lag makes no sense; the comparison also refuses NaN.
+    if seconds >= 0.0 && seconds < 1e15 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "range checked above"
+        )]
+        Some(seconds as u64)
+    } else {
+        None
+    }
+}
+
+/// Parses a timestamp as MGN sends it: with `Z` or with an offset.
+pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+/// Everything that speaks against a launch now; empty means ready. Order: state, error, lag, backlog, snapshot.
+pub fn blockers(replication: &Replication, policy: &Policy, now: Timestamp) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let block = |code: &str, message: String| Finding::blocking(code, "", message);
+    if replication.state == "DISCONNECTED" {
+        findings.push(
+            block(
+                "SERVER_DISCONNECTED",
+                "the source server is disconnected from MGN.".into(),
+            )
+            .evidence("DISCONNECTED", "CONTINUOUS")
+            .remedy("Reinstall the replication agent on the source, then resubmit."),
+        );
+    } else if replication.state != "CONTINUOUS" {
+        findings.push(
+            block(
+                "REPLICATION_NOT_CONTINUOUS",
+                format!("replication is in state {}.", replication.state),
+            )
+            .evidence(replication.state.clone(), "CONTINUOUS"),
+        );
+    }
+    if let Some(error) = &replication.error {
+        findings.push(
+            block(
+                "REPLICATION_ERROR",
+                format!("MGN reports the replication error {error}."),
+            )
+            .evidence(error.clone(), "none"),
+        );
+    }
+    let limit = u64::from(policy.max_lag_seconds());
+    match (replication.lag_seconds(), &replication.lag_duration) {
+        (Some(lag), _) if lag > limit => findings.push(
+            block(
+                "LAG_TOO_HIGH",
+                format!("replication lags by {lag} s; at most {limit} s are allowed."),
+            )
+            .evidence(lag, limit)
+            .remedy("Wait, lower the write load, or raise policy.maxLagSeconds."),
+        ),
+        (Some(_), _) => {}
+        (None, Some(text)) => findings.push(
+            block(
+                "LAG_UNREADABLE",
+                format!("MGN sent the lag {text:?}, which is no ISO 8601 duration."),
+            )
+            .evidence(text.clone(), "an ISO 8601 duration"),
+        ),
+        (None, None) => findings.push(
+            block(
+                "NOT_LAUNCHABLE",
+                "MGN has no launchable snapshot of the server yet.".into(),
+            )
+            .evidence("no lagDuration", "a lagDuration"),
+        ),
+    }
+    if replication.state == "CONTINUOUS"
+        && replication.backlog_bytes > 0
+        && replication.lag_seconds() != Some(0)
+    {
+        findings.push(
+            block(
+                "BACKLOG_NOT_FLUSHED",
+                format!("{} bytes wait to be replicated.", replication.backlog_bytes),
+            )
+            .evidence(replication.backlog_bytes, 0),
+        );
+    }
+    if let Some(max_age) = policy.max_snapshot_age_seconds {
+        let age = replication
+            .last_snapshot
+            .as_deref()
+            .and_then(parse_timestamp)
+            .map(|taken| now.duration_since(taken).as_secs());
+        match age {
+            Some(age) if age <= i64::from(max_age) => {}
+            Some(age) => findings.push(
+                block(
+                    "SNAPSHOT_TOO_OLD",
+                    format!("the last snapshot is {age} s old; at most {max_age} s are allowed."),
+                )
+                .evidence(age, max_age),
+            ),
+            None => findings.push(
+                block("SNAPSHOT_MISSING", "MGN names no last snapshot.".into())
+                    .evidence("none", max_age),
+            ),
+        }
+    }
+    findings
+}
+
+/// What to do about a replication that cannot go on: `Some(text)` where waiting does not help.
+pub fn hopeless(replication: &Replication) -> Option<String> {
+    (replication.state == "DISCONNECTED").then(|| {
+        "the source server is disconnected from MGN; reinstall the replication agent, then resubmit".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn healthy() -> Replication {
+        Replication {
+            state: "CONTINUOUS".into(),
+            lag_duration: Some("P0D".into()),
+            last_snapshot: Some("2026-11-21T12:00:00.123456+00:00".into()),
+            total_bytes: 100,
+            replicated_bytes: 100,
+            ..Replication::default()
+        }
+    }
+
+    fn codes(replication: &Replication, policy: &Policy) -> Vec<String> {
+        let now = "2026-11-21T12:10:00Z".parse().unwrap();
+        blockers(replication, policy, now)
+            .into_iter()
+            .map(|f| f.code)
+            .collect()
+    }
+
+    #[test]
+    fn durations_as_mgn_sends_them() {
+        for (text, seconds) in [
+            ("P0D", Some(0)),
+            ("PT0S", Some(0)),
+            ("PT16H20M38.697305S", Some(58_839)),
+            ("P1DT2H3M4.5S", Some(93_785)),
+            ("PT5M", Some(300)),
+            ("soon", None),
+            ("", None),
+            ("-PT5S", None),
+        ] {
+            assert_eq!(parse_duration_seconds(text), seconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn timestamps_in_both_forms() {
+        assert_eq!(
+            parse_timestamp("2022-08-31T15:42:30.904212+00:00"),
+            parse_timestamp("2022-08-31T15:42:30.904212Z")
+        );
+        assert!(parse_timestamp("2022-08-31T15:42:30.904212+00:00").is_some());
+    }
+
+    #[test]
+    fn each_number_counts() {
+        let policy = Policy::default();
+        assert!(codes(&healthy(), &policy).is_empty());
+        let check = |change: fn(&mut Replication), expected: &[&str]| {
+            let mut replication = healthy();
+            change(&mut replication);
+            assert_eq!(codes(&replication, &Policy::default()), expected);
+        };
+        check(
+            |r| r.state = "RESCAN".into(),
+            &["REPLICATION_NOT_CONTINUOUS"],
+        );
+        check(
+            |r| r.lag_duration = Some("PT5M1S".into()),
+            &["LAG_TOO_HIGH"],
+        );
+        check(|r| r.lag_duration = Some("PT5M".into()), &[]);
+        check(|r| r.lag_duration = None, &["NOT_LAUNCHABLE"]);
+        check(|r| r.lag_duration = Some("?".into()), &["LAG_UNREADABLE"]);
+        check(
+            |r| r.error = Some("NOT_CONVERGING".into()),
+            &["REPLICATION_ERROR"],
+        );
+        check(
+            |r| {
+                r.state = "DISCONNECTED".into();
+                r.lag_duration = None;
+            },
+            &["SERVER_DISCONNECTED", "NOT_LAUNCHABLE"],
+        );
+    }
+
+    #[test]
+    fn the_snapshot_age_counts_only_where_the_policy_says() {
+        let policy = |seconds| Policy {
+            max_snapshot_age_seconds: Some(seconds),
+            ..Policy::default()
+        };
+        assert_eq!(codes(&healthy(), &policy(600)), Vec::<String>::new());
+        assert_eq!(codes(&healthy(), &policy(60)), ["SNAPSHOT_TOO_OLD"]);
+        let mut missing = healthy();
+        missing.last_snapshot = None;
+        assert_eq!(codes(&missing, &policy(600)), ["SNAPSHOT_MISSING"]);
+    }
+
+    proptest! {
+        #[test]
+        fn percent_is_never_out_of_range(total in any::<i64>(), replicated in any::<i64>()) {
+            let replication = Replication { total_bytes: total, replicated_bytes: replicated, ..Replication::default() };
+            prop_assert!(replication.percent().is_none_or(|p| p <= 100));
+        }
+
+        #[test]
+        fn parsing_never_panics(text in ".*") {
+            let _ = parse_duration_seconds(&text);
+            let _ = parse_timestamp(&text);
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The migration request: one message per server.
+//!
+//! The wire contract is `schemas/migration-request.schema.json`; these types are what a message that passed it
+//! deserializes to. Unknown fields are refused in both places.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The tenant of a request that names none.
+pub const DEFAULT_TENANT: &str = "default";
+/// The replication lag, in seconds, above which a server is not ready, unless the request says otherwise.
+pub const DEFAULT_MAX_LAG_SECONDS: u32 = 300;
+
+/// Where the server runs today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum SourcePlatform {
+    Azure,
+    Vmware,
+    Hyperv,
+    Gcp,
+    Aws,
+    Physical,
+}
+
+/// The deployment stage of the application that moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Environment {
+    Dev,
+    Test,
+    Staging,
+    Prod,
+}
+
+/// A phase of the migration; they run in this order, however the request lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// Source snapshot and change freeze.
+    Freeze,
+    /// Agent installation and replication until ready.
+    Replicate,
+    /// Test launch and its verification.
+    Validate,
+    /// Cutover and finalize.
+    Switch,
+}
+
+/// One server's migration, as submitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MigrationRequest {
+    /// The version of the message format; absent means the present one, `1.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<String>,
+    /// The caller's ID of the migration, unique within the tenant.
+    pub migration_id: String,
+    /// The application the server belongs to.
+    pub app_name: String,
+    /// Where the server runs today.
+    pub source: SourcePlatform,
+    /// Where it goes; `aws` is the one target.
+    pub target: String,
+    /// The deployment stage.
+    pub environment: Environment,
+    /// The wave the server moves in.
+    pub wave: String,
+    /// The phases to run.
+    pub steps: Vec<Step>,
+    /// Where the outcome is POSTed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
+    /// The source's ID of the server; becomes the MGN agent's `--user-provided-id`.
+    pub source_vm_id: String,
+    /// The `Name` tag of the target instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_vm_name: Option<String>,
+    /// The EC2 instance type of the target; absent leaves MGN's recommendation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<String>,
+    /// The subnet of the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet_id: Option<String>,
+    /// The security groups of the target, all in the subnet's VPC.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub security_group_ids: Vec<String>,
+    /// A fixed private address in the subnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_ip: Option<String>,
+    /// The name of the target's IAM instance profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_profile: Option<String>,
+    /// Tags of the target instance.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// The tenant, for one deployment that serves several.
+    #[serde(default = "default_tenant")]
+    pub tenant_id: String,
+    /// The target account and Region; absent means the deployment's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
+    /// How to reach and power the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_control: Option<SourceControl>,
+    /// What must answer on the target before the migration goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health_checks: Vec<HealthCheck>,
+    /// The records to point at the target during finalize.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<DnsRecord>,
+    /// The configuration item to update during finalize.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmdb: Option<CmdbItem>,
+    /// Limits, gates and exceptions.
+    #[serde(default, skip_serializing_if = "Policy::is_empty")]
+    pub policy: Policy,
+    /// For cost attribution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_center: Option<String>,
+    /// Who answers for the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// For governance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_classification: Option<String>,
+    /// The caller's own correlation ID; a message attribute of the same name wins over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// The account and Region the server moves to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Account {
+    /// The 12-digit account ID.
+    pub id: String,
+    /// The Region, for example `eu-central-1`.
+    pub region: String,
+    /// The role to assume there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// The external ID the role's trust policy asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+}
+
+/// Who can snapshot and power the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceControlKind {
+    /// Azure Resource Manager.
+    Azure,
+    /// Nobody: snapshot and power stay with a person.
+    None,
+}
+
+/// How to reach and power the source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceControl {
+    /// Which adapter.
+    pub kind: SourceControlKind,
+    /// The SSM managed instance (`i-…` or `mi-…`) of the source; found by its `landfall:sourceVmId` tag when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssm_instance_id: Option<String>,
+    /// The base URL of the control API; absent means the platform's public one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The Secrets Manager secret `{tenantId, clientId, clientSecret}` of the Azure application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_id: Option<String>,
+    /// The Azure subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription_id: Option<String>,
+    /// The Azure resource group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_group: Option<String>,
+    /// The name of the virtual machine there; absent means `sourceVmId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm_name: Option<String>,
+}
+
+/// What must answer on the target. `{instanceId}` and `{privateIp}` in `url` and `host` stand for the target's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "lowercase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum HealthCheck {
+    /// A GET whose answer must have the expected status, and hold the expected text.
+    Http {
+        /// The address to GET.
+        url: String,
+        /// The status that counts as healthy.
+        #[serde(default = "default_expected_status")]
+        expected_status: u16,
+        /// A text the body must contain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected_body: Option<String>,
+        /// How often it is tried before it decides.
+        #[serde(default = "default_attempts")]
+        attempts: u32,
+        /// How long one try may take.
+        #[serde(default = "default_timeout_seconds")]
+        timeout_seconds: u32,
+    },
+    /// A TCP connection that must be accepted.
+    Tcp {
+        /// The host to connect to.
+        host: String,
+        /// The port to connect to.
+        port: u16,
+        /// How often it is tried before it decides.
+        #[serde(default = "default_attempts")]
+        attempts: u32,
+        /// How long one try may take.
+        #[serde(default = "default_timeout_seconds")]
+        timeout_seconds: u32,
+    },
+}
+
+impl HealthCheck {
+    /// How often the check is tried before its failure decides.
+    pub const fn attempts(&self) -> u32 {
+        match self {
+            Self::Http { attempts, .. } | Self::Tcp { attempts, .. } => *attempts,
+        }
+    }
+}
+
+/// The type of a DNS record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum DnsType {
+    A,
+    #[serde(rename = "CNAME")]
+    Cname,
+}
+
+/// A record to point at the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DnsRecord {
+    /// The Route 53 hosted zone.
+    pub hosted_zone_id: String,
+    /// The fully qualified name.
+    pub name: String,
+    /// The record type.
+    #[serde(rename = "type")]
+    pub record_type: DnsType,
+    /// The value; absent means the target's private address (A records only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The time to live, in seconds.
+    #[serde(default = "default_ttl")]
+    pub ttl: u32,
+}
+
+/// A ServiceNow-style configuration item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CmdbItem {
+    /// The table, for example `cmdb_ci_server`.
+    pub table: String,
+    /// The record's `sys_id`.
+    pub sys_id: String,
+}
+
+/// Limits, gates and exceptions of one migration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Policy {
+    /// The highest replication lag a launch may start with; [`DEFAULT_MAX_LAG_SECONDS`] when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_lag_seconds: Option<u32>,
+    /// The highest age of the last snapshot a launch may start with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_snapshot_age_seconds: Option<u32>,
+    /// How long the target runs before finalize.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak_seconds: Option<u32>,
+    /// How old a test may be for a cutover without a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_max_age_days: Option<u32>,
+    /// Gates that ask a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Value>,
+    /// When the cutover may happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Value>,
+    /// Allows a cutover that no test of the same settings preceded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_untested_cutover: bool,
+}
+
+impl Policy {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The lag limit in force.
+    pub fn max_lag_seconds(&self) -> u32 {
+        self.max_lag_seconds.unwrap_or(DEFAULT_MAX_LAG_SECONDS)
+    }
+}
+
+impl MigrationRequest {
+    /// Whether the request asks for a phase.
+    pub fn wants(&self, step: Step) -> bool {
+        self.steps.contains(&step)
+    }
+
+    /// The digest that tells a resubmission from a changed request. The correlation ID is no part of it: a
+    /// sender that retries may well send a new one.
+    pub fn digest(&self) -> Result<String, serde_json::Error> {
+        let mut content = self.clone();
+        content.correlation_id = None;
+        crate::digest::of_json(&content)
+    }
+
+    /// The digest of what a launch would create; a test counts for a cutover only while this stays the same.
+    pub fn launch_settings_digest(&self) -> Result<String, serde_json::Error> {
+        crate::digest::of_json(&serde_json::json!({
+            "instanceType": self.instance_type,
+            "subnetId": self.subnet_id,
+            "securityGroupIds": self.security_group_ids,
+            "privateIp": self.private_ip,
+            "instanceProfile": self.instance_profile,
+            "targetVmName": self.target_vm_name,
+            "tags": self.tags,
+        }))
+    }
+}
+
+fn default_tenant() -> String {
+    DEFAULT_TENANT.to_owned()
+}
+const fn default_expected_status() -> u16 {
+    200
+}
+const fn default_attempts() -> u32 {
+    3
+}
+const fn default_timeout_seconds() -> u32 {
+    5
+}
+const fn default_ttl() -> u32 {
+    60
+}
