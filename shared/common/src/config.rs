@@ -1,0 +1,97 @@
+//! Typed configuration from the environment that reports everything missing at once.
+
+/// Reads variables and remembers what was wrong; [`Env::finish`] tells all of it.
+pub struct Env<'a> {
+    lookup: Box<dyn Fn(&str) -> Option<String> + 'a>,
+    faults: Vec<String>,
+}
+
+/// The configuration cannot be used; names every variable at fault.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the environment is not usable: {}", self.0.join("; "))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl<'a> Env<'a> {
+    /// Reads from any lookup; tests pass a table.
+    pub fn new(lookup: impl Fn(&str) -> Option<String> + 'a) -> Self {
+        Self {
+            lookup: Box::new(lookup),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Reads from the process environment.
+    pub fn from_process() -> Self {
+        Env::new(|name| std::env::var(name).ok())
+    }
+
+    /// A variable that must be set. When it is not, the fault is remembered and an empty text returned, so
+    /// that reading goes on to the next one.
+    pub fn required(&mut self, name: &str) -> String {
+        self.optional(name).unwrap_or_else(|| {
+            self.faults.push(format!("{name} is not set"));
+            String::new()
+        })
+    }
+
+    /// A variable that may be absent; an empty one counts as absent.
+    pub fn optional(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// A list separated by commas; absent means empty.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        self.optional(name)
+            .map(|text| {
+                text.split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+                    .map(str::to_owned)
+                    .collect()
+            })
+            .unwrap_or_default()
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every fault met so far.
+    pub fn finish(self) -> Result<(), ConfigError> {
+        if self.faults.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError(self.faults))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_missing_is_told_at_once() {
+        let mut env = Env::new(|name| match name {
+            "SET" => Some("value".into()),
+            "BLANK" => Some("  ".into()),
+            "LIST" => Some(" a, b,,".into()),
+            _ => None,
+        });
+        assert_eq!(env.required("SET"), "value");
+        assert_eq!(env.optional("BLANK"), None);
+        assert_eq!(env.list("LIST"), ["a", "b"]);
+        env.required("ONE");
+        env.required("BLANK");
+        assert_eq!(
+            env.finish().unwrap_err().to_string(),
+            "the environment is not usable: ONE is not set; BLANK is not set"
+        );
+    }
+}

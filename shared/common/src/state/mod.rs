@@ -1,0 +1,479 @@
+//! The DynamoDB state manager: one table, conditional writes, an append-only history.
+//!
+//! | pk | sk | what |
+//! |---|---|---|
+//! | `TENANT#<tenant>#MIGRATION#<id>` | `STATE` | the record |
+//! | | `EVENT#<seq>` | history; each entry holds the hash of the one before |
+//! | | `REJECTION#<uuid v7>` | a message with this ID that was refused |
+//! | | `WAIT#<kind>`, `INTENT#<action>#<attempt>` | what waits, with its task token ([`wait`]) |
+//! | `LEASE#<name>` | `LEASE` | who may launch now ([`lease`]) |
+
+pub mod item;
+pub mod lease;
+pub mod wait;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use jiff::Timestamp;
+use landfall_domain::event::{Detail, SCHEMA_VERSION};
+use landfall_domain::{ErrorName, EventType, Finding, MigrationRecord, StageError, Status, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::aws_error::{AwsResultExt, stage_error};
+pub use item::Key;
+use item::{internal, text};
+
+/// How long the items of an ended migration are kept, in days.
+pub const RETENTION_DAYS: i64 = 400;
+
+/// Reads and writes migrations.
+#[derive(Clone, Debug)]
+pub struct StateStore {
+    pub(crate) client: Client,
+    pub(crate) table: String,
+}
+
+/// What a transition says of itself, beside the record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The status after; the same as before for an event that changes none.
+    pub to: Status,
+    /// What happened.
+    pub event: EventType,
+    /// A stable code saying why.
+    pub reason_code: Option<String>,
+    /// The MGN job it is about.
+    pub job_id: Option<String>,
+    /// What was seen.
+    pub evidence: Option<Value>,
+}
+
+impl Change {
+    /// A change to a status by an event.
+    pub fn to(to: Status, event: EventType) -> Self {
+        Self {
+            to,
+            event,
+            reason_code: None,
+            job_id: None,
+            evidence: None,
+        }
+    }
+
+    /// Adds the reason.
+    #[must_use]
+    pub fn reason(mut self, code: impl Into<String>) -> Self {
+        self.reason_code = Some(code.into());
+        self
+    }
+
+    /// Adds the job.
+    #[must_use]
+    pub fn job(mut self, job_id: impl Into<String>) -> Self {
+        self.job_id = Some(job_id.into());
+        self
+    }
+
+    /// Adds evidence.
+    #[must_use]
+    pub fn evidence(mut self, evidence: Value) -> Self {
+        self.evidence = Some(evidence);
+        self
+    }
+}
+
+/// One entry of the history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// Counts from 1 over all attempts.
+    pub seq: u32,
+    /// What happened.
+    pub event_type: EventType,
+    /// The event as published.
+    pub detail: Detail,
+    /// The hash of the entry before; empty for the first.
+    pub previous_hash: String,
+    /// [`digest::chain`] of `previous_hash` and `detail`.
+    pub hash: String,
+}
+
+/// A message that was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejection {
+    /// The stable reason, for example `SCHEMA_INVALID`.
+    pub reason: String,
+    /// Everything that was wrong.
+    pub findings: Vec<Finding>,
+    /// The message's correlation ID.
+    pub correlation_id: String,
+    /// When it was refused.
+    pub rejected_at: String,
+}
+
+impl StateStore {
+    /// A store on one table.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self {
+            client,
+            table: table.into(),
+        }
+    }
+
+    /// Reads a record, strongly consistent. `None` when there is no such migration.
+    pub async fn get(&self, key: &Key) -> Result<Option<MigrationRecord>, StageError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key("pk", text(&key.pk()))
+            .key("sk", text(item::STATE))
+            .send()
+            .await
+            .or_stage(ErrorName::InternalError, "GetItem")?;
+        answer.item.map(item::record_of).transpose()
+    }
+
+    /// Reads a record that must be there.
+    ///
+    /// # Errors
+    /// `InternalError` when it is not: a workflow runs only for migrations that were recorded.
+    pub async fn require(&self, key: &Key) -> Result<MigrationRecord, StageError> {
+        self.get(key).await?.ok_or_else(|| {
+            StageError::new(
+                ErrorName::InternalError,
+                format!("there is no migration {key}"),
+            )
+        })
+    }
+
+    /// Writes the first record of a migration, with its first history entry.
+    ///
+    /// # Errors
+    /// `Conflict` when the migration is there already.
+    pub async fn create(
+        &self,
+        record: MigrationRecord,
+        change: &Change,
+        now: Timestamp,
+    ) -> Result<(MigrationRecord, Detail), StageError> {
+        self.write(record, None, change, now).await
+    }
+
+    /// Replaces the record of an ended attempt with the first one of the next; the history goes on.
+    ///
+    /// # Errors
+    /// `Conflict` when the record changed since `ended` was read.
+    pub async fn start_attempt(
+        &self,
+        ended: &MigrationRecord,
+        mut next: MigrationRecord,
+        change: &Change,
+        now: Timestamp,
+    ) -> Result<(MigrationRecord, Detail), StageError> {
+        next.version = ended.version;
+        next.event_seq = ended.event_seq;
+        next.event_hash.clone_from(&ended.event_hash);
+        self.write(next, Some(ended.status), change, now).await
+    }
+
+    /// Writes a changed record with a new status and a history entry, in one transaction that is conditional
+    /// on the version and status the record was read with.
+    ///
+    /// # Errors
+    /// `InternalError` for an illegal transition (nothing is written); `Conflict` when the record changed
+    /// since it was read.
+    pub async fn transition(
+        &self,
+        record: MigrationRecord,
+        change: &Change,
+        now: Timestamp,
+    ) -> Result<(MigrationRecord, Detail), StageError> {
+        if change.to != record.status {
+            record
+                .status
+                .transition_to(change.to)
+                .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
+        }
+        let from = record.status;
+        self.write(record, Some(from), change, now).await
+    }
+
+    /// Writes a changed record without a history entry, for notes on work under way (command IDs, progress).
+    ///
+    /// # Errors
+    /// `Conflict` when the record changed since it was read.
+    pub async fn save(
+        &self,
+        mut record: MigrationRecord,
+        now: Timestamp,
+    ) -> Result<MigrationRecord, StageError> {
+        let expected = record.version;
+        record.version += 1;
+        record.updated_at = now.to_string();
+        let put = self.put_of(&record, Some((expected, record.status)))?;
+        self.transact(vec![put]).await?;
+        Ok(record)
+    }
+
+    async fn write(
+        &self,
+        mut record: MigrationRecord,
+        from: Option<Status>,
+        change: &Change,
+        now: Timestamp,
+    ) -> Result<(MigrationRecord, Detail), StageError> {
+        let expected = from.map(|status| (record.version, status));
+        let at = now.to_string();
+        if from != Some(change.to) {
+            record.status_since.clone_from(&at);
+        }
+        record.status = change.to;
+        record.version += 1;
+        record.event_seq += 1;
+        record.updated_at.clone_from(&at);
+        if change.to.is_end() && record.ended_at.is_none() {
+            record.ended_at = Some(at.clone());
+        }
+        let detail = detail_of(&record, from, change, at);
+        let hash = digest::chain(&record.event_hash, &detail).map_err(internal)?;
+        let entry = HistoryEntry {
+            seq: record.event_seq,
+            event_type: change.event,
+            detail: detail.clone(),
+            previous_hash: std::mem::replace(&mut record.event_hash, hash.clone()),
+            hash,
+        };
+        let event = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item::history_item(&record, &entry)?))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .map_err(internal)?;
+        let put = self.put_of(&record, expected)?;
+        self.transact(vec![put, TransactWriteItem::builder().put(event).build()])
+            .await?;
+        Ok((record, detail))
+    }
+
+    fn put_of(
+        &self,
+        record: &MigrationRecord,
+        expected: Option<(u64, Status)>,
+    ) -> Result<TransactWriteItem, StageError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item::record_item(record)?));
+        let put = match expected {
+            None => put.condition_expression("attribute_not_exists(pk)"),
+            Some((version, status)) => put
+                .condition_expression("#version = :version AND #status = :status")
+                .expression_attribute_names("#version", "version")
+                .expression_attribute_names("#status", "status")
+                .expression_attribute_values(":version", AttributeValue::N(version.to_string()))
+                .expression_attribute_values(":status", text(status.as_str())),
+        };
+        Ok(TransactWriteItem::builder()
+            .put(put.build().map_err(internal)?)
+            .build())
+    }
+
+    async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), StageError> {
+        match self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items))
+            .send()
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(error) if is_conflict(&error) => Err(StageError::new(
+                ErrorName::Conflict,
+                "the migration was changed by somebody else at the same time; the step runs again",
+            )),
+            Err(error) => Err(stage_error(
+                &error,
+                ErrorName::InternalError,
+                "TransactWriteItems",
+            )),
+        }
+    }
+
+    /// Remembers a refused message under its ID.
+    pub async fn put_rejection(
+        &self,
+        key: &Key,
+        rejection: &Rejection,
+        now: Timestamp,
+    ) -> Result<(), StageError> {
+        let id = uuid::Uuid::now_v7();
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item::sub_item(
+                key,
+                &format!("REJECTION#{id}"),
+                rejection,
+                Some(item::expiry(now)),
+            )?))
+            .send()
+            .await
+            .or_stage(ErrorName::InternalError, "PutItem")?;
+        Ok(())
+    }
+
+    /// The history, oldest first.
+    pub async fn history(&self, key: &Key) -> Result<Vec<HistoryEntry>, StageError> {
+        self.under(key, "EVENT#").await
+    }
+
+    /// The refused messages, oldest first.
+    pub async fn rejections(&self, key: &Key) -> Result<Vec<Rejection>, StageError> {
+        self.under(key, "REJECTION#").await
+    }
+
+    async fn under<T: for<'de> Deserialize<'de>>(
+        &self,
+        key: &Key,
+        prefix: &str,
+    ) -> Result<Vec<T>, StageError> {
+        let pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(&key.pk()))
+            .expression_attribute_values(":prefix", text(prefix));
+        item::all(pages).await
+    }
+
+    /// The migrations of a wave, those of one status where given.
+    pub async fn by_wave(
+        &self,
+        tenant: &str,
+        wave: &str,
+        status: Option<Status>,
+    ) -> Result<Vec<MigrationRecord>, StageError> {
+        self.by_index(
+            "wave-status",
+            "waveKey",
+            &item::wave_key(tenant, wave),
+            status,
+        )
+        .await
+    }
+
+    /// The migrations of an application, those of one status where given.
+    pub async fn by_app(
+        &self,
+        tenant: &str,
+        app: &str,
+        status: Option<Status>,
+    ) -> Result<Vec<MigrationRecord>, StageError> {
+        self.by_index("app-status", "appKey", &item::app_key(tenant, app), status)
+            .await
+    }
+
+    /// The migrations in a status, the one that changed last first.
+    pub async fn by_status(
+        &self,
+        tenant: &str,
+        status: Status,
+    ) -> Result<Vec<MigrationRecord>, StageError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("status-updatedAt")
+            .scan_index_forward(false)
+            .key_condition_expression("statusPk = :key")
+            .expression_attribute_values(":key", text(&item::status_key(tenant, status)));
+        item::all(query).await
+    }
+
+    async fn by_index(
+        &self,
+        index: &str,
+        attribute: &str,
+        key: &str,
+        status: Option<Status>,
+    ) -> Result<Vec<MigrationRecord>, StageError> {
+        let mut query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(index)
+            .expression_attribute_names("#key", attribute)
+            .expression_attribute_values(":key", text(key));
+        query = match status {
+            None => query.key_condition_expression("#key = :key"),
+            Some(status) => query
+                .key_condition_expression("#key = :key AND begins_with(statusKey, :status)")
+                .expression_attribute_values(":status", text(&format!("{status}#"))),
+        };
+        item::all(query).await
+    }
+}
+
+/// The event of a change, from the record as it is after it.
+fn detail_of(
+    record: &MigrationRecord,
+    from: Option<Status>,
+    change: &Change,
+    at: String,
+) -> Detail {
+    Detail {
+        schema_version: SCHEMA_VERSION.to_owned(),
+        tenant_id: record.tenant_id.clone(),
+        migration_id: record.migration_id.clone(),
+        correlation_id: record.correlation_id.clone(),
+        app_name: record.request.app_name.clone(),
+        wave: record.request.wave.clone(),
+        from,
+        to: change.to,
+        attempt: record.attempt,
+        source_server_id: record.source_server_id.clone(),
+        job_id: change.job_id.clone(),
+        reason_code: change.reason_code.clone(),
+        evidence: change.evidence.clone(),
+        occurred_at: at,
+    }
+}
+
+/// Whether a transaction failed because of its conditions, or because another one held an item.
+fn is_conflict<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    error.as_service_error().is_some_and(|error| match error {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            cancelled.cancellation_reasons().iter().any(|reason| {
+                matches!(
+                    reason.code(),
+                    Some("ConditionalCheckFailed" | "TransactionConflict")
+                )
+            })
+        }
+        _ => false,
+    })
+}
+
+/// Verifies the chain of a history: the sequence numbers and every hash.
+///
+/// # Errors
+/// The sequence number of the first entry that does not fit.
+pub fn verify_history(entries: &[HistoryEntry]) -> Result<(), u32> {
+    let mut previous = String::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let hash = digest::chain(&previous, &entry.detail);
+        let in_order = u32::try_from(index + 1).is_ok_and(|seq| seq == entry.seq);
+        if !in_order || entry.previous_hash != previous || hash.ok().as_ref() != Some(&entry.hash) {
+            return Err(entry.seq);
+        }
+        previous.clone_from(&entry.hash);
+    }
+    Ok(())
+}

@@ -1,0 +1,312 @@
+//! What waits for MGN: a task token, and what must become true.
+//!
+//! A wait is in the sparse index `waits` as long as it is open. Its partition there is [`Phase`]: `PENDING`
+//! holds launches that nobody has started yet, in order of arrival; `WAITING` holds what the sweep looks at.
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::types::AttributeValue;
+use landfall_domain::record::{AgentCommand, LaunchAction};
+use landfall_domain::request::Policy;
+use landfall_domain::{ErrorName, StageError};
+use serde::{Deserialize, Serialize};
+
+use super::StateStore;
+use super::item::{self, Key, internal, text};
+use crate::aws_error::{AwsResultExt, stage_error};
+
+/// What a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum WaitKind {
+    /// The agent's installation has finished and MGN knows the server.
+    Agent,
+    /// Replication passes its gate.
+    Replication,
+    /// The job of a test launch has ended.
+    TestLaunch,
+    /// The job of a cutover launch has ended.
+    CutoverLaunch,
+}
+
+impl WaitKind {
+    /// The wait for a launch.
+    pub const fn launch(action: LaunchAction) -> Self {
+        match action {
+            LaunchAction::Test => Self::TestLaunch,
+            LaunchAction::Cutover => Self::CutoverLaunch,
+        }
+    }
+
+    /// Which launch it waits for, if any.
+    pub const fn action(self) -> Option<LaunchAction> {
+        match self {
+            Self::TestLaunch => Some(LaunchAction::Test),
+            Self::CutoverLaunch => Some(LaunchAction::Cutover),
+            Self::Agent | Self::Replication => None,
+        }
+    }
+}
+
+/// Which partition of the index a wait is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Phase {
+    /// A launch that has not been started.
+    Pending,
+    /// Looked at by every sweep.
+    Waiting,
+}
+
+impl Phase {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Waiting => "WAITING",
+        }
+    }
+}
+
+/// An open wait.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wait {
+    /// Whose it is.
+    #[serde(flatten)]
+    pub key: Key,
+    /// Which submission.
+    pub attempt: u32,
+    /// For logs and tags.
+    pub correlation_id: String,
+    /// What it is for.
+    pub kind: WaitKind,
+    /// Which partition of the index it is in.
+    #[serde(rename = "waitKey")]
+    pub phase: Phase,
+    /// The Step Functions task token. Whoever holds it can complete the state: it never reaches a log.
+    pub task_token: String,
+    /// RFC 3339; the index sorts by it. Past it the wait fails.
+    #[serde(rename = "dueAt")]
+    pub due_at: String,
+    /// When it began.
+    pub created_at: String,
+    /// The source's ID of the server.
+    pub source_vm_id: String,
+    /// The MGN source server, once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_server_id: Option<String>,
+    /// The agent's installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<AgentCommand>,
+    /// The limits of the replication gate.
+    #[serde(default)]
+    pub policy: Policy,
+    /// The batch a launch was put in; the tag `landfall:intent` of its job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent_id: Option<String>,
+    /// The MGN job of a launch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+}
+
+impl std::fmt::Debug for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // By hand, so that the task token cannot leak through a debug print.
+        f.debug_struct("Wait")
+            .field("key", &self.key)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wait {
+    fn sk(&self) -> String {
+        match self.kind {
+            WaitKind::Agent => "WAIT#AGENT".to_owned(),
+            WaitKind::Replication => "WAIT#REPLICATION".to_owned(),
+            WaitKind::TestLaunch => format!("INTENT#TEST#{}", self.attempt),
+            WaitKind::CutoverLaunch => format!("INTENT#CUTOVER#{}", self.attempt),
+        }
+    }
+}
+
+impl StateStore {
+    /// Opens a wait, or replaces the one of the same kind: a retried state comes with a new token.
+    pub async fn open_wait(&self, wait: &Wait) -> Result<(), StageError> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item::sub_item(&wait.key, &wait.sk(), wait, None)?))
+            .send()
+            .await
+            .or_stage(ErrorName::InternalError, "PutItem")?;
+        Ok(())
+    }
+
+    /// Opens a launch, once: the launch of the same attempt that is there already stays as it is (a doubled
+    /// message must not start it again) and is returned, unless it carries an older token, which is replaced.
+    pub async fn open_launch(&self, wait: &Wait) -> Result<Wait, StageError> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item::sub_item(&wait.key, &wait.sk(), wait, None)?))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(wait.clone()),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
+                let there = self.get_wait(wait).await?;
+                match there {
+                    Some(mut there) if there.task_token != wait.task_token => {
+                        there.task_token.clone_from(&wait.task_token);
+                        self.open_wait(&there).await?;
+                        Ok(there)
+                    }
+                    Some(there) => Ok(there),
+                    None => Err(StageError::new(
+                        ErrorName::Conflict,
+                        "the launch was closed while it was opened",
+                    )),
+                }
+            }
+            Err(error) => Err(stage_error(&error, ErrorName::InternalError, "PutItem")),
+        }
+    }
+
+    /// Reads the stored form of a wait.
+    pub async fn get_wait(&self, wait: &Wait) -> Result<Option<Wait>, StageError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key("pk", text(&wait.key.pk()))
+            .key("sk", text(&wait.sk()))
+            .send()
+            .await
+            .or_stage(ErrorName::InternalError, "GetItem")?;
+        answer
+            .item
+            .map(serde_dynamo::from_item)
+            .transpose()
+            .map_err(internal)
+    }
+
+    /// Puts a pending launch into a batch. `false` when it is in one already, or gone.
+    pub async fn claim_launch(&self, wait: &Wait, intent_id: &str) -> Result<bool, StageError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&wait.key.pk()))
+            .key("sk", text(&wait.sk()))
+            .update_expression("SET intentId = :intent")
+            .condition_expression(
+                "attribute_exists(pk) AND attribute_not_exists(intentId) AND waitKey = :pending",
+            )
+            .expression_attribute_values(":intent", text(intent_id))
+            .expression_attribute_values(":pending", text(Phase::Pending.as_str()))
+            .send()
+            .await;
+        applied(update.err(), "UpdateItem")
+    }
+
+    /// Takes a pending launch out of a batch that MGN refused, so that a later one may take it.
+    pub async fn release_launch(&self, wait: &Wait, intent_id: &str) -> Result<bool, StageError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&wait.key.pk()))
+            .key("sk", text(&wait.sk()))
+            .update_expression("REMOVE intentId")
+            .condition_expression("intentId = :intent AND waitKey = :pending")
+            .expression_attribute_values(":intent", text(intent_id))
+            .expression_attribute_values(":pending", text(Phase::Pending.as_str()))
+            .send()
+            .await;
+        applied(update.err(), "UpdateItem")
+    }
+
+    /// Notes the job of a launch; from now on the sweep looks at it.
+    pub async fn launch_started(&self, wait: &Wait, job_id: &str) -> Result<bool, StageError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&wait.key.pk()))
+            .key("sk", text(&wait.sk()))
+            .update_expression("SET jobId = :job, waitKey = :waiting")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":job", text(job_id))
+            .expression_attribute_values(":waiting", text(Phase::Waiting.as_str()))
+            .send()
+            .await;
+        applied(update.err(), "UpdateItem")
+    }
+
+    /// Closes a wait whose token was used. A wait that a retried state opened meanwhile, with a newer token,
+    /// stays. A launch leaves the index but is kept, so that a doubled message finds it.
+    pub async fn close_wait(&self, wait: &Wait) -> Result<bool, StageError> {
+        let (pk, sk) = (text(&wait.key.pk()), text(&wait.sk()));
+        let token = text(&wait.task_token);
+        if wait.kind.action().is_some() {
+            let update = self
+                .client
+                .update_item()
+                .table_name(&self.table)
+                .key("pk", pk)
+                .key("sk", sk)
+                .update_expression("REMOVE waitKey SET closed = :yes")
+                .condition_expression("taskToken = :token")
+                .expression_attribute_values(":token", token)
+                .expression_attribute_values(":yes", AttributeValue::Bool(true))
+                .send()
+                .await;
+            return applied(update.err(), "UpdateItem");
+        }
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key("pk", pk)
+            .key("sk", sk)
+            .condition_expression("taskToken = :token")
+            .expression_attribute_values(":token", token)
+            .send()
+            .await;
+        applied(delete.err(), "DeleteItem")
+    }
+
+    /// Every open wait of a phase, the one due first first. The index is eventually consistent.
+    pub async fn waits(&self, phase: Phase) -> Result<Vec<Wait>, StageError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("waits")
+            .key_condition_expression("waitKey = :key")
+            .expression_attribute_values(":key", text(phase.as_str()));
+        item::all(query).await
+    }
+}
+
+/// Whether a conditional write was applied; a failed condition is an answer, not an error.
+pub(crate) fn applied<E, R>(
+    error: Option<aws_sdk_dynamodb::error::SdkError<E, R>>,
+    call: &str,
+) -> Result<bool, StageError>
+where
+    E: aws_sdk_dynamodb::error::ProvideErrorMetadata,
+{
+    match error {
+        None => Ok(true),
+        Some(error)
+            if crate::aws_error::code(&error) == Some("ConditionalCheckFailedException") =>
+        {
+            Ok(false)
+        }
+        Some(error) => Err(stage_error(&error, ErrorName::InternalError, call)),
+    }
+}
