@@ -1,5 +1,6 @@
 //! AWS SDK errors turned into stage errors: the class decides the retry, the text is safe to show.
 
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use landfall_domain::{ErrorName, StageError};
@@ -37,7 +38,7 @@ pub trait AwsResultExt<T> {
     fn or_stage(self, name: ErrorName, call: &str) -> Result<T, StageError>;
 }
 
-impl<T, E, R> AwsResultExt<T> for Result<T, SdkError<E, R>>
+impl<T, E> AwsResultExt<T> for Result<T, SdkError<E, HttpResponse>>
 where
     E: ProvideErrorMetadata,
 {
@@ -47,17 +48,20 @@ where
 }
 
 /// See [`AwsResultExt::or_stage`]; for code that first looks at the error itself.
-pub fn stage_error<E, R>(error: &SdkError<E, R>, name: ErrorName, call: &str) -> StageError
+pub fn stage_error<E>(error: &SdkError<E, HttpResponse>, name: ErrorName, call: &str) -> StageError
 where
     E: ProvideErrorMetadata,
 {
     let code = code(error).unwrap_or("");
+    let server_fault = error
+        .raw_response()
+        .is_some_and(|raw| raw.status().is_server_error());
     let class = match error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
             ErrorName::DependencyUnavailable
         }
         _ if THROTTLES.contains(&code) => ErrorName::Throttled,
-        _ if UNAVAILABLE.contains(&code) => ErrorName::DependencyUnavailable,
+        _ if server_fault || UNAVAILABLE.contains(&code) => ErrorName::DependencyUnavailable,
         _ => name,
     };
     let text = match error {

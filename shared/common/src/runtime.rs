@@ -1,5 +1,6 @@
 //! The entry point of every function.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,9 +61,11 @@ where
         let correlation_id = correlation::of_event(&event.payload).unwrap_or_default();
         let span = telemetry::work_span(function, &invocation.request_id, correlation_id);
         async move {
-            handle(&deps, event.payload, invocation)
-                .await
-                .map_err(|error| diagnostic(&error))
+            // Boxed: a handler's future holds those of every SDK call it makes, and the runtime's layers nest it
+            // deeper than the compiler computes layouts.
+            let work: Pin<Box<dyn Future<Output = _> + '_>> =
+                Box::pin(handle(&deps, event.payload, invocation));
+            work.await.map_err(|error| diagnostic(&error))
         }
         .instrument(span)
     }))

@@ -19,8 +19,10 @@ use tracing_subscriber::registry::LookupSpan;
 /// The CloudWatch namespace of Landfall's metrics.
 pub const NAMESPACE: &str = "Landfall";
 
-/// Installs the subscriber, once; `level` as in `LANDFALL_LOG`, for example `info` or `landfall=debug,warn`.
+/// Installs the subscriber, once; `level` as in `LANDFALL_LOG`, for example `info` or `landfall_mgn=debug,info`.
+/// The Lambda runtime logs every error once more by itself, in its debug form; ours at the boundary is enough.
 pub fn init(level: &str) {
+    let level = &format!("{level},lambda_runtime=off");
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     // A second call (tests in one process) finds a subscriber already there, which is as good.
     let _ = tracing_subscriber::fmt()

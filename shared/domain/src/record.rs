@@ -105,6 +105,9 @@ pub struct Done {
     /// The cutover launch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cutover: Option<Launch>,
+    /// How often the health checks of the latest launch were tried without success.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub health_rounds: u32,
     /// DNS records changed, each with what was there before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<DnsChange>,
@@ -138,6 +141,14 @@ impl Done {
             LaunchAction::Cutover => &mut self.cutover,
         }
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// An SSM command.

@@ -345,8 +345,9 @@ fn default_tenant() -> String {
 const fn default_expected_status() -> u16 {
     200
 }
+/// Enough, with the workflow's pauses of 15 to 60 seconds, for an application that needs minutes to start.
 const fn default_attempts() -> u32 {
-    3
+    10
 }
 const fn default_timeout_seconds() -> u32 {
     5

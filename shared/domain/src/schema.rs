@@ -11,8 +11,9 @@ use crate::request::MigrationRequest;
 /// The schema as published.
 pub const MIGRATION_REQUEST: &str = include_str!("../../../schemas/migration-request.schema.json");
 
-/// The largest body that is read, in bytes: what SQS carried for years, and far above any honest request.
-pub const MAX_BODY_BYTES: usize = 256 * 1024;
+/// The largest body that is read, in bytes: half of what the queue carries, so that a refused one still fits the
+/// dead-letter queue with its findings, and far above any honest request.
+pub const MAX_BODY_BYTES: usize = 128 * 1024;
 
 /// The one format version this build reads.
 pub const SUPPORTED_VERSION: &str = "1.0";

@@ -80,7 +80,7 @@ pub struct Wait {
     /// What it is for.
     pub kind: WaitKind,
     /// Which partition of the index it is in.
-    #[serde(rename = "waitKey")]
+    #[serde(rename = "waitKey", default = "waiting")]
     pub phase: Phase,
     /// The Step Functions task token. Whoever holds it can complete the state: it never reaches a log.
     pub task_token: String,
@@ -106,6 +106,14 @@ pub struct Wait {
     /// The MGN job of a launch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
+    /// Whether its token was used; only launches are kept after that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
+}
+
+/// A closed launch has left the index, and with it the attribute.
+const fn waiting() -> Phase {
+    Phase::Waiting
 }
 
 impl std::fmt::Debug for Wait {
@@ -158,7 +166,7 @@ impl StateStore {
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
                 let there = self.get_wait(wait).await?;
                 match there {
-                    Some(mut there) if there.task_token != wait.task_token => {
+                    Some(mut there) if !there.closed && there.task_token != wait.task_token => {
                         there.task_token.clone_from(&wait.task_token);
                         self.open_wait(&there).await?;
                         Ok(there)
@@ -279,6 +287,41 @@ impl StateStore {
         applied(delete.err(), "DeleteItem")
     }
 
+    /// Closes every wait of a migration, whatever its token, so that nothing starts or ends any more: for a
+    /// rollback. Returns what there was, launches closed before included, as their jobs may be what must be undone.
+    pub async fn close_all_waits(&self, key: &Key) -> Result<Vec<Wait>, StageError> {
+        let mut waits: Vec<Wait> = self.under(key, "WAIT#").await?;
+        waits.extend(self.under::<Wait>(key, "INTENT#").await?);
+        for wait in &waits {
+            let (pk, sk) = (text(&key.pk()), text(&wait.sk()));
+            if wait.kind.action().is_some() {
+                // Kept, as `close_wait` keeps it: a doubled message must find it and start nothing.
+                let update = self
+                    .client
+                    .update_item()
+                    .table_name(&self.table)
+                    .key("pk", pk)
+                    .key("sk", sk)
+                    .update_expression("REMOVE waitKey SET closed = :yes")
+                    .condition_expression("attribute_exists(pk)")
+                    .expression_attribute_values(":yes", AttributeValue::Bool(true))
+                    .send()
+                    .await;
+                applied(update.err(), "UpdateItem")?;
+            } else {
+                self.client
+                    .delete_item()
+                    .table_name(&self.table)
+                    .key("pk", pk)
+                    .key("sk", sk)
+                    .send()
+                    .await
+                    .or_stage(ErrorName::InternalError, "DeleteItem")?;
+            }
+        }
+        Ok(waits)
+    }
+
     /// Every open wait of a phase, the one due first first. The index is eventually consistent.
     pub async fn waits(&self, phase: Phase) -> Result<Vec<Wait>, StageError> {
         let query = self
@@ -293,8 +336,8 @@ impl StateStore {
 }
 
 /// Whether a conditional write was applied; a failed condition is an answer, not an error.
-pub(crate) fn applied<E, R>(
-    error: Option<aws_sdk_dynamodb::error::SdkError<E, R>>,
+pub(crate) fn applied<E>(
+    error: Option<aws_sdk_dynamodb::error::SdkError<E>>,
     call: &str,
 ) -> Result<bool, StageError>
 where
