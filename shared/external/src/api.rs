@@ -1,0 +1,307 @@
+//! One JSON-over-HTTP request, and what its answer means.
+
+use landfall_domain::{ErrorName, StageError};
+use reqwest::header::{ACCEPT, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
+use serde_json::Value;
+
+/// A JSON API below a base URL.
+#[derive(Clone)]
+pub(crate) struct Api {
+    http: reqwest::Client,
+    base: Url,
+    /// How errors call it, for example `Azure`.
+    service: &'static str,
+    /// The error name of a refusal.
+    refusal: ErrorName,
+    token: Option<String>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // By hand, so that the token cannot leak through a debug print.
+        f.debug_struct("Api")
+            .field("service", &self.service)
+            .field("base", &self.base.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer with a status that is not a failure.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// Null where there is no body.
+    pub(crate) body: Value,
+}
+
+/// What a request carries.
+pub(crate) enum Body<'a> {
+    Nothing,
+    Json(&'a Value),
+    Form(&'a [(&'a str, &'a str)]),
+}
+
+impl Api {
+    /// An API at a base URL; `field` is what an error about that URL names.
+    pub(crate) fn new(
+        http: &reqwest::Client,
+        base: &str,
+        service: &'static str,
+        field: &str,
+        refusal: ErrorName,
+    ) -> Result<Self, StageError> {
+        let base = base_url(base)
+            .map_err(|problem| StageError::new(refusal, format!("{field} {base:?} {problem}")))?;
+        Ok(Self {
+            http: http.clone(),
+            base,
+            service,
+            refusal,
+            token: None,
+        })
+    }
+
+    /// The same API, called with a bearer token.
+    pub(crate) fn with_token(mut self, token: String) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// An error of the stage that asked.
+    pub(crate) fn refused(&self, message: impl std::fmt::Display) -> StageError {
+        StageError::new(self.refusal, format!("{}: {message}", self.service))
+    }
+
+    /// An error that goes away by itself.
+    pub(crate) fn not_ready(&self, message: impl std::fmt::Display) -> StageError {
+        StageError::new(
+            ErrorName::DependencyUnavailable,
+            format!("{}: {message}", self.service),
+        )
+    }
+
+    /// Makes a request. `call` is how errors name it; a 404 is an answer, as its callers know what it means.
+    pub(crate) async fn call(
+        &self,
+        call: &str,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Body<'_>,
+    ) -> Result<Answer, StageError> {
+        let mut request = self
+            .http
+            .request(method, self.url(path, query)?)
+            .header(ACCEPT, "application/json");
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        request = match body {
+            Body::Nothing => request,
+            Body::Json(json) => request.json(json),
+            Body::Form(pairs) => request
+                .header(
+                    reqwest::header::CONTENT_TYPE,
+                    "application/x-www-form-urlencoded",
+                )
+                .body(
+                    form_urlencoded::Serializer::new(String::new())
+                        .extend_pairs(pairs)
+                        .finish(),
+                ),
+        };
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(call, error))?;
+        let status = answer.status();
+        let retry_after = answer
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let text = answer
+            .text()
+            .await
+            .map_err(|error| self.unreachable(call, error))?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success() {
+            if body.is_null() && !text.trim().is_empty() {
+                return Err(self.refused(format!("{call} did not answer with JSON")));
+            }
+            return Ok(Answer { status, body });
+        }
+        if status == StatusCode::NOT_FOUND {
+            return Ok(Answer { status, body });
+        }
+        let name = match status {
+            StatusCode::TOO_MANY_REQUESTS => ErrorName::Throttled,
+            StatusCode::CONFLICT => ErrorName::Conflict,
+            StatusCode::REQUEST_TIMEOUT => ErrorName::DependencyUnavailable,
+            _ if status.is_server_error() => ErrorName::DependencyUnavailable,
+            _ => self.refusal,
+        };
+        let mut message = format!("{}: {call} answered {}", self.service, status.as_u16());
+        if let Some(said) = said(&body) {
+            message = format!("{message}: {said}");
+        }
+        let context = retry_after.map_or_else(String::new, |after| format!("Retry-After: {after}"));
+        Err(StageError::new(name, message).context(context))
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Url, StageError> {
+        let mut url = self.base.clone();
+        // Segments are encoded one by one: a name from a request must not become more of the path. Dot
+        // segments are refused, because the URL rules would fold them away.
+        if path
+            .iter()
+            .any(|segment| matches!(*segment, "" | "." | ".."))
+        {
+            return Err(self.refused("a name in the request is empty or made of dots"));
+        }
+        url.path_segments_mut()
+            .map_err(|()| self.refused("the base URL cannot take a path"))?
+            .pop_if_empty()
+            .extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+
+    fn unreachable(&self, call: &str, error: reqwest::Error) -> StageError {
+        let what = if error.is_timeout() {
+            "did not answer in time"
+        } else if error.is_connect() {
+            "could not be reached"
+        } else {
+            "broke off"
+        };
+        self.not_ready(format!("{call} {what}"))
+            .context(error.without_url().to_string())
+    }
+}
+
+/// Reads a base URL. Credentials and records travel over it, so plain http is for this machine alone.
+fn base_url(text: &str) -> Result<Url, &'static str> {
+    let url: Url = text
+        .parse()
+        .map_err(|_| "is no URL; give one such as https://host/path")?;
+    let local = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("names no host; give one such as https://host/path");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("carries credentials; keep them in Secrets Manager");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("has a query or a fragment; give the bare base URL");
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if local => Ok(url),
+        _ => Err("is not https; only a loopback address may use http"),
+    }
+}
+
+/// What an error body says, in the shapes of the systems we call; short enough for an error message.
+fn said(body: &Value) -> Option<String> {
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    let joined = |first: &Value, second: &Value| match (text(first), text(second)) {
+        (Some(first), Some(second)) => Some(format!("{first}: {second}")),
+        (one, other) => one.or(other),
+    };
+    let error = &body["error"];
+    let said = if error.is_object() {
+        // Azure: {error: {code, message}}; ServiceNow: {error: {message, detail}}.
+        if error["code"].is_string() {
+            joined(&error["code"], &error["message"])
+        } else {
+            joined(&error["message"], &error["detail"])
+        }
+    } else if error.is_string() {
+        // OAuth: {error, error_description}; the description repeats parts of the request.
+        text(error)
+    } else {
+        text(&body["errors"][0]).or_else(|| text(&body["message"]))
+    }?;
+    Some(said.chars().take(500).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn plain_http_is_for_this_machine() {
+        for good in [
+            "https://management.azure.com",
+            "http://127.0.0.1:4570/azure",
+        ] {
+            assert!(base_url(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://example.com",
+            "ftp://127.0.0.1/",
+            "example.com",
+            "https://user:password@example.com",
+            "https://example.com/?x=1",
+            "http://127.0.0.1.example.com/",
+        ] {
+            assert!(base_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_stay_one_segment() {
+        let http = crate::http_client().unwrap();
+        let api = Api::new(
+            &http,
+            "http://127.0.0.1:1/azure/",
+            "Azure",
+            "x",
+            ErrorName::CutoverError,
+        )
+        .unwrap();
+        let url = api.url(&["a/b?c", "d"], &[("api-version", "1")]).unwrap();
+        assert_eq!(
+            url.as_str(),
+            "http://127.0.0.1:1/azure/a%2Fb%3Fc/d?api-version=1"
+        );
+        let error = api.url(&["..", "d"], &[]).unwrap_err();
+        assert_eq!(error.name, ErrorName::CutoverError);
+    }
+
+    #[test]
+    fn each_system_s_error_is_read() {
+        for (body, text) in [
+            (
+                json!({"error": {"code": "ResourceNotFound", "message": "gone"}}),
+                Some("ResourceNotFound: gone"),
+            ),
+            (
+                json!({"error": {"message": "No Record found", "detail": "ACL"}}),
+                Some("No Record found: ACL"),
+            ),
+            (
+                json!({"error": "invalid_client", "error_description": "secret abc"}),
+                Some("invalid_client"),
+            ),
+            (json!({"errors": ["malformed"]}), Some("malformed")),
+            (
+                json!({"message": "no such resource"}),
+                Some("no such resource"),
+            ),
+            (Value::Null, None),
+        ] {
+            assert_eq!(said(&body).as_deref(), text);
+        }
+    }
+}

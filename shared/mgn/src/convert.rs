@@ -1,0 +1,142 @@
+//! From the SDK's shapes to ours.
+
+use aws_sdk_mgn::types as sdk;
+use aws_sdk_mgn::types::error::ConflictException;
+use landfall_domain::replication::Replication;
+
+use crate::INTENT_TAG;
+use crate::types::{Job, JobLogLine, LaunchStatus, LaunchedInstance, Participant, Server};
+
+/// A server; one without an ID is no server.
+pub(crate) fn server(from: &sdk::SourceServer) -> Option<Server> {
+    let properties = from.source_properties();
+    let hints = properties.and_then(|p| p.identification_hints());
+    Some(Server {
+        id: from.source_server_id()?.to_owned(),
+        user_provided_id: from.user_provided_id().map(str::to_owned),
+        hostname: hints.and_then(|h| h.hostname()).map(str::to_owned),
+        fqdn: hints.and_then(|h| h.fqdn()).map(str::to_owned),
+        ips: properties
+            .map(|p| {
+                p.network_interfaces()
+                    .iter()
+                    .flat_map(|nic| nic.ips())
+                    .cloned()
+                    .collect()
+            })
+            .unwrap_or_default(),
+        archived: from.is_archived().unwrap_or(false),
+        lifecycle: from
+            .life_cycle()
+            .and_then(|l| l.state())
+            .map_or("", sdk::LifeCycleState::as_str)
+            .to_owned(),
+        replication: from
+            .data_replication_info()
+            .map(replication)
+            .unwrap_or_default(),
+        launched: from.launched_instance().and_then(|l| {
+            // An empty object is sent for "nothing": both members must be there.
+            Some(LaunchedInstance {
+                instance_id: l.ec2_instance_id()?.to_owned(),
+                job_id: l.job_id()?.to_owned(),
+            })
+        }),
+    })
+}
+
+fn replication(from: &sdk::DataReplicationInfo) -> Replication {
+    let sum = |bytes: fn(&sdk::DataReplicationInfoReplicatedDisk) -> i64| {
+        from.replicated_disks()
+            .iter()
+            .map(bytes)
+            .fold(0_i64, i64::saturating_add)
+    };
+    let error = from.data_replication_error().and_then(|e| {
+        let name = e.error()?.as_str();
+        Some(match e.raw_error().filter(|raw| !raw.is_empty()) {
+            Some(raw) => format!("{name} ({raw})"),
+            None => name.to_owned(),
+        })
+    });
+    Replication {
+        state: from
+            .data_replication_state()
+            .map_or("", sdk::DataReplicationState::as_str)
+            .to_owned(),
+        lag_duration: from.lag_duration().map(str::to_owned),
+        last_snapshot: from.last_snapshot_date_time().map(str::to_owned),
+        eta: from.eta_date_time().map(str::to_owned),
+        total_bytes: sum(sdk::DataReplicationInfoReplicatedDisk::total_storage_bytes),
+        replicated_bytes: sum(sdk::DataReplicationInfoReplicatedDisk::replicated_storage_bytes),
+        backlog_bytes: sum(sdk::DataReplicationInfoReplicatedDisk::backlogged_storage_bytes),
+        error,
+    }
+}
+
+pub(crate) fn job(from: &sdk::Job) -> Job {
+    Job {
+        id: from.job_id().to_owned(),
+        completed: from.status() == Some(&sdk::JobStatus::Completed),
+        participants: from
+            .participating_servers()
+            .iter()
+            .map(|server| Participant {
+                server_id: server.source_server_id().to_owned(),
+                status: launch_status(server.launch_status()),
+                instance_id: server.launched_ec2_instance_id().map(str::to_owned),
+            })
+            .collect(),
+        intent_id: from.tags().and_then(|tags| tags.get(INTENT_TAG)).cloned(),
+    }
+}
+
+fn launch_status(from: Option<&sdk::LaunchStatus>) -> LaunchStatus {
+    match from {
+        None | Some(sdk::LaunchStatus::Pending | sdk::LaunchStatus::InProgress) => {
+            LaunchStatus::Running
+        }
+        Some(sdk::LaunchStatus::Launched) => LaunchStatus::Launched,
+        Some(sdk::LaunchStatus::Failed) => LaunchStatus::Failed,
+        Some(sdk::LaunchStatus::Terminated) => LaunchStatus::Terminated,
+        Some(other) => LaunchStatus::Unknown(other.as_str().to_owned()),
+    }
+}
+
+pub(crate) fn log_line(from: &sdk::JobLog) -> JobLogLine {
+    let data = from.event_data();
+    JobLogLine {
+        event: from.event().map_or("", sdk::JobLogEvent::as_str).to_owned(),
+        server_id: data.and_then(|d| d.source_server_id()).map(str::to_owned),
+        raw_error: data
+            .and_then(|d| d.raw_error())
+            .filter(|raw| !raw.is_empty())
+            .map(str::to_owned),
+    }
+}
+
+/// The servers a conflict is about, each with MGN's text; from `errors[]`, else from the conflict itself.
+pub(crate) fn refused_servers(from: &ConflictException) -> Vec<(String, String)> {
+    let mut servers: Vec<(String, String)> = from
+        .errors()
+        .iter()
+        .filter_map(|error| {
+            let id = error.resource_id()?;
+            let text = match (error.code(), error.message()) {
+                (Some(code), Some(message)) => format!("{code}: {message}"),
+                (Some(text), None) | (None, Some(text)) => text.to_owned(),
+                (None, None) => from.message().unwrap_or("refused by MGN").to_owned(),
+            };
+            Some((id.to_owned(), text))
+        })
+        .collect();
+    if servers.is_empty()
+        && let Some(id) = from.resource_id().filter(|id| id.starts_with("s-"))
+    {
+        servers.push((
+            id.to_owned(),
+            from.message().unwrap_or("refused by MGN").to_owned(),
+        ));
+    }
+    servers
+}

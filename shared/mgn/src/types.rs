@@ -1,0 +1,85 @@
+//! MGN's shapes, cut down to what Landfall reads.
+
+use landfall_domain::replication::Replication;
+
+/// A source server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// `s-` and 17 hexadecimal digits.
+    pub id: String,
+    /// The agent's `--user-provided-id`.
+    pub user_provided_id: Option<String>,
+    /// The host name the agent reported.
+    pub hostname: Option<String>,
+    /// The fully qualified name the agent reported.
+    pub fqdn: Option<String>,
+    /// Every address of every network interface.
+    pub ips: Vec<String>,
+    /// Archived servers stay in answers.
+    pub archived: bool,
+    /// `lifeCycle.state` as MGN names it.
+    pub lifecycle: String,
+    /// How its replication stands.
+    pub replication: Replication,
+    /// What runs for it; may still be the instance of an earlier job.
+    pub launched: Option<LaunchedInstance>,
+}
+
+/// An instance that MGN launched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchedInstance {
+    /// The EC2 instance.
+    pub instance_id: String,
+    /// The job that launched it.
+    pub job_id: String,
+}
+
+/// A job. There is no failed job: success is per server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// `mgnjob-` and 17 hexadecimal digits.
+    pub id: String,
+    /// Whether it is COMPLETED.
+    pub completed: bool,
+    /// The servers that take part.
+    pub participants: Vec<Participant>,
+    /// The intent that started it, from its tag.
+    pub intent_id: Option<String>,
+}
+
+/// A server's part in a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participant {
+    /// The source server.
+    pub server_id: String,
+    /// How far it is.
+    pub status: LaunchStatus,
+    /// The instance, once there is one.
+    pub instance_id: Option<String>,
+}
+
+/// `launchStatus`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaunchStatus {
+    /// PENDING or IN_PROGRESS.
+    Running,
+    /// The instance exists.
+    Launched,
+    /// There is none; the job's log says why.
+    Failed,
+    /// It was terminated.
+    Terminated,
+    /// A value this build does not know; never taken for success.
+    Unknown(String),
+}
+
+/// A line of a job's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobLogLine {
+    /// The event, for example `LAUNCH_FAILED`.
+    pub event: String,
+    /// The server it is about; job-level lines have none.
+    pub server_id: Option<String>,
+    /// MGN's own text of an error.
+    pub raw_error: Option<String>,
+}
