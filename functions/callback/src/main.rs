@@ -1,1 +1,6 @@
-fn main() {}
+//! The `callback` Lambda function; see the crate's library for what it does.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    landfall_common::lambda_main("callback", callback::Deps::load, callback::handle).await
+}

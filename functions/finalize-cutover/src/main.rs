@@ -1,1 +1,11 @@
-fn main() {}
+//! The `finalize-cutover` Lambda function; see the crate's library for what it does.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    landfall_common::lambda_main(
+        "finalize-cutover",
+        finalize_cutover::Deps::load,
+        finalize_cutover::handle,
+    )
+    .await
+}

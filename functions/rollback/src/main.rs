@@ -1,1 +1,6 @@
-fn main() {}
+//! The `rollback` Lambda function; see the crate's library for what it does.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    landfall_common::lambda_main("rollback", rollback::Deps::load, rollback::handle).await
+}

@@ -1,1 +1,11 @@
-fn main() {}
+//! The `verify-migration` Lambda function; see the crate's library for what it does.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    landfall_common::lambda_main(
+        "verify-migration",
+        verify_migration::Deps::load,
+        verify_migration::handle,
+    )
+    .await
+}

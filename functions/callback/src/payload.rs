@@ -1,0 +1,40 @@
+//! What a callback says.
+
+use jiff::Timestamp;
+use landfall_domain::{MigrationRecord, Status};
+use serde_json::{Value, json};
+
+/// The `webhook-id`: the same for every try of one attempt's outcome, so that a receiver can drop doubles.
+pub(crate) fn message_id(record: &MigrationRecord, attempt: u32) -> String {
+    format!("msg_{}_{}_{attempt}", record.tenant_id, record.migration_id)
+}
+
+/// The body. Members that have no value are null: a receiver finds the same members every time.
+pub(crate) fn body(record: &MigrationRecord, outcome: Status, now: Timestamp) -> Value {
+    // A rollback that failed by itself could not write its status: the workflow's word wins then.
+    let status = if record.status.is_end() {
+        record.status
+    } else {
+        outcome
+    };
+    let launch = record.done.cutover.as_ref().or(record.done.test.as_ref());
+    json!({
+        "type": format!("migration.{}", status.as_str().to_lowercase()),
+        "timestamp": now.to_string(),
+        "data": {
+            "tenantId": record.tenant_id,
+            "migrationId": record.migration_id,
+            "correlationId": record.correlation_id,
+            "attempt": record.attempt,
+            "status": status,
+            "appName": record.request.app_name,
+            "wave": record.request.wave,
+            "sourceVmId": record.request.source_vm_id,
+            "sourceServerId": record.source_server_id,
+            "targetInstanceId": launch.and_then(|launch| launch.instance_id.clone()),
+            "startedAt": record.created_at,
+            "endedAt": record.ended_at,
+            "failure": record.failure,
+        },
+    })
+}

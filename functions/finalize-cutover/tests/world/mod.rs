@@ -1,0 +1,296 @@
+//! The world around a migration that is cut over, in memory: the table, the bus, MGN, EC2, Route 53, Azure, CMF and
+//! a CMDB. Any single call can be made to fail, before or after its effect. The tests of `rollback` use it as well.
+#![allow(dead_code, reason = "each test binary uses its part of it")]
+
+mod aws;
+mod names;
+mod outside;
+mod table;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use landfall_common::events::EventPublisher;
+use landfall_common::state::StateStore;
+use landfall_common::{Invocation, Journal, Key};
+use landfall_domain::record::DnsValue;
+use landfall_domain::{ErrorName, MigrationRecord, Status};
+use landfall_external::LazyHttp;
+use landfall_external::dns::Dns;
+use landfall_mgn::Mgn;
+use serde_json::{Value, json};
+
+pub(crate) const EXECUTION: &str =
+    "arn:aws:states:eu-central-1:123456789012:execution:landfall-migration:mig-1";
+pub(crate) const SERVER: &str = "s-00000000000000001";
+pub(crate) const TARGET: &str = "i-00000000000000001";
+pub(crate) const CUTOVER_JOB: &str = "mgnjob-00000000000000002";
+pub(crate) const NOW: &str = "2026-11-21T12:00:00Z";
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Denied: trying again is no use.
+    Refused,
+    /// Nothing happened, and it works later.
+    Unavailable,
+    /// It was carried out, and the answer was lost.
+    Lost,
+    /// Somebody else writes the record first.
+    Overtaken,
+}
+
+/// A job of MGN.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) id: String,
+    pub(crate) completed: bool,
+    pub(crate) status: String,
+    pub(crate) instance: Option<String>,
+    pub(crate) intent: String,
+    pub(crate) terminates: bool,
+}
+
+/// An instance of EC2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Instance {
+    pub(crate) state: String,
+    pub(crate) protected: bool,
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// What there is.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) items: table::Items,
+    /// The detail-types published.
+    pub(crate) events: Vec<(String, Value)>,
+    /// Every call, in order.
+    pub(crate) calls: Vec<String>,
+    /// Which call fails, counted from 0, and how.
+    pub(crate) fault: Option<(usize, Fault)>,
+    pub(crate) lifecycle: String,
+    /// Instance and job.
+    pub(crate) launched: Option<(String, String)>,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) finalized: usize,
+    pub(crate) terminations: usize,
+    pub(crate) instances: BTreeMap<String, Instance>,
+    pub(crate) template_default: i64,
+    /// By zone, name and type.
+    pub(crate) names: BTreeMap<(String, String, String), DnsValue>,
+    /// Names that are aliases.
+    pub(crate) aliases: Vec<String>,
+    /// Changes that the name servers do not have yet.
+    pub(crate) unsettled: Vec<String>,
+    /// Azure's power state.
+    pub(crate) power: String,
+    pub(crate) cmdb: Value,
+    pub(crate) cmf_status: String,
+}
+
+impl World {
+    /// Notes a call and tells how it is to fail.
+    pub(crate) fn called(&mut self, call: &str) -> Option<Fault> {
+        let index = self.calls.len();
+        self.calls.push(call.to_owned());
+        let fault = self.fault.filter(|(at, _)| *at == index)?.1;
+        if fault == Fault::Overtaken {
+            let mut record = self.record();
+            record.version += 1;
+            self.put_record(&record);
+            return None;
+        }
+        Some(fault)
+    }
+
+    pub(crate) fn count(&self, call: &str) -> usize {
+        self.calls.iter().filter(|c| *c == call).count()
+    }
+
+    pub(crate) fn event_types(&self) -> Vec<&str> {
+        self.events.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    pub(crate) fn name(&self, name: &str, record_type: &str) -> Option<&DnsValue> {
+        self.names
+            .get(&("Z1".into(), name.into(), record_type.into()))
+    }
+
+    pub(crate) fn record(&self) -> MigrationRecord {
+        let state = (key().pk(), "STATE".to_owned());
+        serde_dynamo::from_item(self.items[&state].clone()).unwrap()
+    }
+
+    pub(crate) fn put_record(&mut self, record: &MigrationRecord) {
+        let state = (key().pk(), "STATE".to_owned());
+        self.items
+            .insert(state, serde_dynamo::to_item(record).unwrap());
+    }
+
+    /// What users and operators of the source see.
+    pub(crate) fn outside(&self) -> Value {
+        json!({
+            "names": self.names.iter().map(|(key, value)| json!([key, value])).collect::<Vec<_>>(),
+            "power": self.power, "cmdb": self.cmdb, "cmf": self.cmf_status,
+            "lifecycle": self.lifecycle, "template": self.template_default,
+        })
+    }
+}
+
+/// Whose migration it is.
+pub(crate) fn key() -> Key {
+    Key::new("default", "mig-1")
+}
+
+/// What a function is built from.
+pub(crate) struct Parts {
+    pub(crate) world: Arc<Mutex<World>>,
+    pub(crate) journal: Journal,
+    pub(crate) mgn: Mgn,
+    pub ec2: aws_sdk_ec2::Client,
+    pub(crate) dns: Dns,
+    pub(crate) secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) http: LazyHttp,
+    pub(crate) cmdb_url: Option<String>,
+    pub(crate) cmf_url: Option<String>,
+}
+
+impl Parts {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    pub(crate) fn change_record(&self, change: impl FnOnce(&mut MigrationRecord)) {
+        let mut world = self.world();
+        let mut record = world.record();
+        change(&mut record);
+        world.put_record(&record);
+    }
+}
+
+/// A migration whose cutover instance was verified, and everything around it.
+pub(crate) async fn cut_over(refusal: ErrorName) -> Parts {
+    let outside = outside::serve().await;
+    let world = Arc::new(Mutex::new(fresh()));
+    outside.attach(&world);
+    world.lock().unwrap().put_record(&record(&outside.url));
+    Parts {
+        journal: Journal {
+            store: StateStore::new(table::dynamodb(&world), "landfall-migrations"),
+            events: EventPublisher::new(table::eventbridge(&world), "landfall"),
+        },
+        mgn: Mgn::with_client(aws::mgn(&world)),
+        ec2: aws::ec2(&world),
+        dns: Dns::new(names::route53(&world), refusal)
+            .patience(Duration::from_secs(5), Duration::from_millis(1)),
+        secrets: aws::secrets(&world),
+        http: LazyHttp::default(),
+        cmdb_url: Some(format!("{}/cmdb", outside.url)),
+        cmf_url: Some(format!("{}/cmf", outside.url)),
+        world,
+    }
+}
+
+fn fresh() -> World {
+    let value = |ttl, value: &str| DnsValue {
+        ttl,
+        values: vec![value.to_owned()],
+    };
+    let key = |name: &str, kind: &str| ("Z1".to_owned(), name.to_owned(), kind.to_owned());
+    World {
+        items: BTreeMap::new(),
+        events: vec![],
+        calls: vec![],
+        fault: None,
+        lifecycle: "CUTTING_OVER".into(),
+        launched: Some((TARGET.into(), CUTOVER_JOB.into())),
+        jobs: vec![Job {
+            id: CUTOVER_JOB.into(),
+            completed: true,
+            status: "LAUNCHED".into(),
+            instance: Some(TARGET.into()),
+            intent: "int-2".into(),
+            terminates: false,
+        }],
+        finalized: 0,
+        terminations: 0,
+        instances: BTreeMap::from([(TARGET.into(), running())]),
+        template_default: 4,
+        names: BTreeMap::from([(key("app.example.com", "A"), value(300, "192.0.2.10"))]),
+        aliases: vec![],
+        unsettled: vec![],
+        power: "running".into(),
+        cmdb: json!({"sys_id": "abc", "ip_address": "192.0.2.10", "name": "web-01"}),
+        cmf_status: "Landfall: preparing".into(),
+    }
+}
+
+pub(crate) fn running() -> Instance {
+    Instance {
+        state: "running".into(),
+        protected: false,
+        tags: BTreeMap::new(),
+    }
+}
+
+fn record(outside: &str) -> MigrationRecord {
+    let at = "2026-11-21T10:00:00Z";
+    serde_json::from_value(json!({
+        "tenantId": "default", "migrationId": "mig-1", "attempt": 1, "version": 9,
+        "status": Status::CutoverVerified, "correlationId": "c-1", "requestDigest": "d",
+        "executionArn": EXECUTION, "eventSeq": 8, "eventHash": "h", "createdAt": at,
+        "updatedAt": at, "statusSince": at, "sourceServerId": SERVER,
+        "request": {
+            "migrationId": "mig-1", "appName": "billing-app", "source": "azure", "target": "aws",
+            "environment": "prod", "wave": "wave-3", "sourceVmId": "vm-1",
+            "steps": ["freeze", "replicate", "validate", "switch"],
+            "targetVmName": "billing-app-prod-01", "tags": {"Environment": "prod"},
+            "sourceControl": {
+                "kind": "azure", "endpoint": format!("{outside}/azure"), "subscriptionId": "sub-1",
+                "credentialsSecretId": "landfall/source/azure", "resourceGroup": "rg-1", "vmName": "web-01",
+            },
+            "dns": [
+                {"hostedZoneId": "Z1", "name": "app.example.com", "type": "A"},
+                {"hostedZoneId": "Z1", "name": "www.example.com", "type": "CNAME", "value": "app.example.com"},
+            ],
+            "cmdb": {"table": "cmdb_ci_server", "sysId": "abc"},
+        },
+        "done": {
+            "cmf": {"id": "7", "previous": "Not started"},
+            "launchTemplate": {"templateId": "lt-1", "previousVersion": 3, "version": 4},
+            "test": {
+                "jobId": "mgnjob-00000000000000001", "settingsDigest": "d", "startedAt": at, "verifiedAt": at
+            },
+            "cutover": {
+                "jobId": CUTOVER_JOB, "settingsDigest": "d", "startedAt": at, "instanceId": TARGET,
+                "verifiedAt": at
+            },
+        },
+    }))
+    .unwrap()
+}
+
+/// What the workflow sends, with members added.
+pub(crate) fn event(members: Value) -> Value {
+    let mut event = json!({
+        "tenantId": "default", "migrationId": "mig-1", "attempt": 1, "correlationId": "c-1",
+        "executionArn": EXECUTION,
+    });
+    if let (Value::Object(event), Value::Object(members)) = (&mut event, members) {
+        event.extend(members);
+    }
+    event
+}
+
+pub(crate) fn invocation() -> Invocation {
+    at(NOW)
+}
+
+pub(crate) fn at(now: &str) -> Invocation {
+    Invocation {
+        request_id: "r-1".into(),
+        now: now.parse().unwrap(),
+    }
+}

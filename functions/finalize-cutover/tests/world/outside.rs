@@ -1,0 +1,114 @@
+//! Azure, Cloud Migration Factory and the CMDB on a local port.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use super::{Fault, World};
+
+type Shared = Arc<OnceLock<Arc<Mutex<World>>>>;
+
+/// What is outside AWS.
+pub(crate) struct Outside {
+    pub(crate) url: String,
+    world: Shared,
+}
+
+impl Outside {
+    /// From now on it belongs to this world.
+    pub(crate) fn attach(&self, world: &Arc<Mutex<World>>) {
+        assert!(self.world.set(Arc::clone(world)).is_ok());
+    }
+}
+
+pub(crate) async fn serve() -> Outside {
+    let world = Shared::default();
+    let router = Router::new()
+        .fallback(answer)
+        .with_state(Arc::clone(&world));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    Outside { url, world }
+}
+
+async fn answer(State(world): State<Shared>, method: Method, uri: Uri, body: Bytes) -> Response {
+    let mut world = world.get().unwrap().lock().unwrap();
+    let last = uri.path().rsplit('/').next().unwrap_or_default();
+    let system = uri.path().split('/').nth(1).unwrap_or_default();
+    let fault = world.called(&format!("{system}:{method}:{last}"));
+    if let Some(fault @ (Fault::Refused | Fault::Unavailable)) = fault {
+        let status = if fault == Fault::Refused { 403 } else { 503 };
+        return (StatusCode::from_u16(status).unwrap(), "{}").into_response();
+    }
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let (status, answer) = match system {
+        "azure" => azure(&mut world, last),
+        "cmf" => cmf(&mut world, &method, &body),
+        _ => cmdb(&mut world, &method, &body),
+    };
+    if fault.is_some() {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    let text = if answer.is_null() {
+        String::new()
+    } else {
+        answer.to_string()
+    };
+    (StatusCode::from_u16(status).unwrap(), text).into_response()
+}
+
+fn azure(world: &mut World, last: &str) -> (u16, Value) {
+    match last {
+        "token" => (200, json!({"access_token": "x"})),
+        "deallocate" => {
+            world.power = "deallocating".into();
+            (202, Value::Null)
+        }
+        "start" => {
+            assert_eq!(
+                world.power, "deallocated",
+                "Azure starts a machine only from rest"
+            );
+            world.power = "starting".into();
+            (202, Value::Null)
+        }
+        "instanceView" => {
+            let seen = world.power.clone();
+            // Done when asked the next time.
+            world.power = match seen.as_str() {
+                "deallocating" => "deallocated".into(),
+                "starting" => "running".into(),
+                other => other.into(),
+            };
+            (
+                200,
+                json!({"statuses": [{"code": "ProvisioningState/succeeded"}, {"code": format!("PowerState/{seen}")}]}),
+            )
+        }
+        _ => (404, Value::Null),
+    }
+}
+
+fn cmf(world: &mut World, method: &Method, body: &Value) -> (u16, Value) {
+    if method == Method::PUT {
+        world.cmf_status = body["migration_status"].as_str().unwrap().into();
+    }
+    (
+        200,
+        json!({"server_id": "7", "server_name": "web-01", "migration_status": world.cmf_status}),
+    )
+}
+
+fn cmdb(world: &mut World, method: &Method, body: &Value) -> (u16, Value) {
+    if method == Method::PATCH {
+        let fields = body.as_object().unwrap().clone();
+        world.cmdb.as_object_mut().unwrap().extend(fields);
+    }
+    (200, json!({"result": world.cmdb}))
+}

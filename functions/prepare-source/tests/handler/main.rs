@@ -1,0 +1,10 @@
+//! The function as a whole, against AWS in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test fails as the test does"
+)]
+
+mod launch_settings;
+mod prepare;
+mod world;

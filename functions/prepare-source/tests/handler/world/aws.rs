@@ -1,0 +1,352 @@
+//! The AWS clients of the world.
+
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::operation::{get_item, put_item, transact_write_items as transact};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_ec2::operation::{
+    create_launch_template_version as create, describe_launch_template_versions as versions,
+    modify_launch_template as modify,
+};
+use aws_sdk_ec2::types::{LaunchTemplate, LaunchTemplateVersion};
+use aws_sdk_eventbridge::operation::put_events;
+use aws_sdk_mgn::operation::{
+    describe_source_servers as servers, get_launch_configuration as get_configuration,
+    update_launch_configuration as update_configuration,
+};
+use aws_sdk_secretsmanager::operation::get_secret_value;
+use aws_sdk_sfn::operation::send_task_success;
+use aws_sdk_ssm::operation::{
+    describe_instance_information as nodes, list_command_invocations as invocations, send_command,
+};
+use aws_sdk_ssm::types::{Command, CommandInvocation};
+use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
+use landfall_common::Journal;
+use landfall_common::events::EventPublisher;
+use landfall_common::state::StateStore;
+use landfall_external::LazyHttp;
+use landfall_mgn::Mgn;
+use prepare_source::Deps;
+
+use super::{Sent, World};
+
+type Shared = Arc<Mutex<World>>;
+
+/// Answers an operation from the world, or with a refusal when it is the one that fails.
+macro_rules! rule {
+    ($world:expr, $operation:path, $error:ty, $name:literal, |$state:ident, $input:ident| $output:expr) => {{
+        let world = Arc::clone($world);
+        mock!($operation).then_compute_response(move |$input| {
+            let mut guard = world.lock().unwrap();
+            let $state = &mut *guard;
+            if $state.called($name) {
+                let denied = aws_smithy_types::error::ErrorMetadata::builder()
+                    .code("AccessDeniedException")
+                    .message("not allowed")
+                    .build();
+                return MockResponse::Error(<$error>::generic(denied));
+            }
+            MockResponse::Output($output)
+        })
+    }};
+}
+
+pub(crate) fn deps(world: &Shared) -> Deps {
+    Deps {
+        journal: Journal {
+            store: StateStore::new(dynamodb(world), "landfall-migrations"),
+            events: EventPublisher::new(eventbridge(world), "landfall"),
+        },
+        mgn: Mgn::with_client(mgn(world)),
+        ec2: ec2(world),
+        ssm: ssm(world),
+        sfn: sfn(world),
+        secrets: secrets(world),
+        http: LazyHttp::default(),
+        region: "eu-central-1".into(),
+        cmf_url: None,
+        agent_role_arn: None,
+    }
+}
+
+fn dynamodb(world: &Shared) -> aws_sdk_dynamodb::Client {
+    use aws_sdk_dynamodb::Client;
+    mock_client!(
+        aws_sdk_dynamodb,
+        RuleMode::MatchAny,
+        [
+            &rule!(
+                world,
+                Client::get_item,
+                get_item::GetItemError,
+                "GetItem",
+                |w, _i| {
+                    get_item::GetItemOutput::builder()
+                        .set_item(Some(w.record.clone()))
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::put_item,
+                put_item::PutItemError,
+                "PutItem",
+                |w, input| {
+                    w.wait = input.item().cloned();
+                    put_item::PutItemOutput::builder().build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::transact_write_items,
+                transact::TransactWriteItemsError,
+                "TransactWriteItems",
+                |w, input| {
+                    for put in input.transact_items().iter().filter_map(|i| i.put()) {
+                        if put.item()["sk"] == AttributeValue::S("STATE".into()) {
+                            w.record.clone_from(put.item());
+                        }
+                    }
+                    transact::TransactWriteItemsOutput::builder().build()
+                }
+            ),
+        ]
+    )
+}
+
+fn eventbridge(world: &Shared) -> aws_sdk_eventbridge::Client {
+    use aws_sdk_eventbridge::Client;
+    mock_client!(
+        aws_sdk_eventbridge,
+        RuleMode::MatchAny,
+        [&rule!(
+            world,
+            Client::put_events,
+            put_events::PutEventsError,
+            "PutEvents",
+            |w, input| {
+                for entry in input.entries() {
+                    let detail = serde_json::from_str(entry.detail().unwrap()).unwrap();
+                    w.events
+                        .push((entry.detail_type().unwrap().to_owned(), detail));
+                }
+                put_events::PutEventsOutput::builder().build()
+            }
+        )]
+    )
+}
+
+fn mgn(world: &Shared) -> aws_sdk_mgn::Client {
+    use aws_sdk_mgn::Client;
+    mock_client!(
+        aws_sdk_mgn,
+        RuleMode::MatchAny,
+        [
+            &rule!(
+                world,
+                Client::describe_source_servers,
+                servers::DescribeSourceServersError,
+                "DescribeSourceServers",
+                |w, _i| {
+                    servers::DescribeSourceServersOutput::builder()
+                        .set_items(Some(w.servers.clone()))
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::get_launch_configuration,
+                get_configuration::GetLaunchConfigurationError,
+                "GetLaunchConfiguration",
+                |_w, _i| {
+                    get_configuration::GetLaunchConfigurationOutput::builder()
+                        .ec2_launch_template_id("lt-00000000000000001")
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::update_launch_configuration,
+                update_configuration::UpdateLaunchConfigurationError,
+                "UpdateLaunchConfiguration",
+                |_w, _i| update_configuration::UpdateLaunchConfigurationOutput::builder().build()
+            ),
+        ]
+    )
+}
+
+fn ec2(world: &Shared) -> aws_sdk_ec2::Client {
+    use aws_sdk_ec2::Client;
+    mock_client!(
+        aws_sdk_ec2,
+        RuleMode::MatchAny,
+        [
+            &rule!(
+                world,
+                Client::describe_launch_template_versions,
+                versions::DescribeLaunchTemplateVersionsError,
+                "DescribeLaunchTemplateVersions",
+                |w, _i| {
+                    let default = w
+                        .versions
+                        .iter()
+                        .find(|v| v.default_version() == Some(true));
+                    let both = default.into_iter().chain(w.versions.last()).cloned();
+                    versions::DescribeLaunchTemplateVersionsOutput::builder()
+                        .set_launch_template_versions(Some(both.collect()))
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::create_launch_template_version,
+                create::CreateLaunchTemplateVersionError,
+                "CreateLaunchTemplateVersion",
+                |w, input| {
+                    let number = i64::try_from(w.versions.len()).unwrap() + 1;
+                    let description = input.version_description().unwrap();
+                    let made = super::version(number, false, description);
+                    w.versions.push(made.clone());
+                    w.created
+                        .push(input.launch_template_data().unwrap().clone());
+                    create::CreateLaunchTemplateVersionOutput::builder()
+                        .launch_template_version(made)
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::modify_launch_template,
+                modify::ModifyLaunchTemplateError,
+                "ModifyLaunchTemplate",
+                |w, input| {
+                    let wanted: i64 = input.default_version().unwrap().parse().unwrap();
+                    let rebuilt = w.versions.iter().map(|v| with_default(v, wanted)).collect();
+                    w.versions = rebuilt;
+                    modify::ModifyLaunchTemplateOutput::builder()
+                        .launch_template(
+                            LaunchTemplate::builder()
+                                .default_version_number(wanted)
+                                .build(),
+                        )
+                        .build()
+                }
+            ),
+        ]
+    )
+}
+
+fn with_default(version: &LaunchTemplateVersion, wanted: i64) -> LaunchTemplateVersion {
+    let number = version.version_number().unwrap();
+    super::version(
+        number,
+        number == wanted,
+        version.version_description().unwrap_or_default(),
+    )
+}
+
+fn ssm(world: &Shared) -> aws_sdk_ssm::Client {
+    use aws_sdk_ssm::Client;
+    mock_client!(
+        aws_sdk_ssm,
+        RuleMode::MatchAny,
+        [
+            &rule!(
+                world,
+                Client::describe_instance_information,
+                nodes::DescribeInstanceInformationError,
+                "DescribeInstanceInformation",
+                |w, _i| {
+                    nodes::DescribeInstanceInformationOutput::builder()
+                        .set_instance_information_list(Some(w.nodes.clone()))
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::list_command_invocations,
+                invocations::ListCommandInvocationsError,
+                "ListCommandInvocations",
+                |w, _i| {
+                    invocations::ListCommandInvocationsOutput::builder()
+                        .set_command_invocations(Some(w.invocations.clone()))
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::send_command,
+                send_command::SendCommandError,
+                "SendCommand",
+                |w, input| {
+                    let id = format!("command-{}", w.sent.len() + 1);
+                    w.invocations.push(
+                        CommandInvocation::builder()
+                            .command_id(&id)
+                            .instance_id(&input.instance_ids()[0])
+                            .comment(input.comment().unwrap())
+                            .build(),
+                    );
+                    w.sent.push(Sent {
+                        document: input.document_name().unwrap().to_owned(),
+                        script: input.parameters().unwrap()["commands"].join("\n"),
+                    });
+                    send_command::SendCommandOutput::builder()
+                        .command(Command::builder().command_id(id).build())
+                        .build()
+                }
+            ),
+        ]
+    )
+}
+
+fn sfn(world: &Shared) -> aws_sdk_sfn::Client {
+    use aws_sdk_sfn::Client;
+    mock_client!(
+        aws_sdk_sfn,
+        RuleMode::MatchAny,
+        [&rule!(
+            world,
+            Client::send_task_success,
+            send_task_success::SendTaskSuccessError,
+            "SendTaskSuccess",
+            |w, input| {
+                let used = w
+                    .completed
+                    .iter()
+                    .any(|(token, _)| Some(token.as_str()) == input.task_token());
+                if used {
+                    let gone = aws_smithy_types::error::ErrorMetadata::builder()
+                        .code("TaskTimedOut")
+                        .build();
+                    return MockResponse::Error(send_task_success::SendTaskSuccessError::generic(
+                        gone,
+                    ));
+                }
+                let text = |value: Option<&str>| value.unwrap().to_owned();
+                w.completed
+                    .push((text(input.task_token()), text(input.output())));
+                send_task_success::SendTaskSuccessOutput::builder().build()
+            }
+        )]
+    )
+}
+
+fn secrets(world: &Shared) -> aws_sdk_secretsmanager::Client {
+    use aws_sdk_secretsmanager::Client;
+    mock_client!(
+        aws_sdk_secretsmanager,
+        RuleMode::MatchAny,
+        [&rule!(
+            world,
+            Client::get_secret_value,
+            get_secret_value::GetSecretValueError,
+            "GetSecretValue",
+            |_w, _i| {
+                get_secret_value::GetSecretValueOutput::builder()
+                    .secret_string(r#"{"tenantId": "t", "clientId": "c", "clientSecret": "s"}"#)
+                    .build()
+            }
+        )]
+    )
+}

@@ -1,0 +1,229 @@
+//! AWS as far as `prepare-source` sees it, in memory, with one call that can be made to fail.
+
+mod aws;
+mod outside;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_ec2::types::{LaunchTemplateVersion, RequestLaunchTemplateData};
+use aws_sdk_mgn::types::SourceServer;
+use aws_sdk_ssm::types::{CommandInvocation, InstanceInformation};
+use landfall_common::Invocation;
+use landfall_common::state::wait::Wait;
+use landfall_domain::{MigrationRecord, StageError, Status};
+use prepare_source::Deps;
+use serde_json::{Value, json};
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+pub(crate) const EXECUTION: &str =
+    "arn:aws:states:eu-central-1:123456789012:execution:landfall-migration:mig-12345-1";
+
+/// A command as it was sent.
+pub(crate) struct Sent {
+    pub(crate) document: String,
+    pub(crate) script: String,
+}
+
+/// What there is, and what was done.
+pub(crate) struct World {
+    pub(crate) record: Item,
+    pub(crate) wait: Option<Item>,
+    pub(crate) servers: Vec<SourceServer>,
+    pub(crate) nodes: Vec<InstanceInformation>,
+    pub(crate) invocations: Vec<CommandInvocation>,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) versions: Vec<LaunchTemplateVersion>,
+    pub(crate) created: Vec<RequestLaunchTemplateData>,
+    /// Tokens completed, with their outputs.
+    pub(crate) completed: Vec<(String, String)>,
+    pub(crate) events: Vec<(String, Value)>,
+    /// Every call, in order.
+    pub(crate) calls: Vec<&'static str>,
+    /// The call that fails, and at which time it is made.
+    pub(crate) failing: Option<(&'static str, usize)>,
+    /// What Cloud Migration Factory was told.
+    pub(crate) cmf_status: String,
+    /// Snapshots taken by the source's platform.
+    pub(crate) snapshots: Vec<String>,
+    /// What the record said when the outside was changed.
+    pub(crate) noted_before_cmf: bool,
+}
+
+impl World {
+    /// Notes a call, and tells whether it is the one to fail.
+    pub(crate) fn called(&mut self, call: &'static str) -> bool {
+        self.calls.push(call);
+        let times = self.calls.iter().filter(|c| **c == call).count();
+        self.failing == Some((call, times))
+    }
+
+    pub(crate) fn count(&self, call: &str) -> usize {
+        self.calls.iter().filter(|c| **c == call).count()
+    }
+
+    pub(crate) fn default_version(&self) -> i64 {
+        let default = self
+            .versions
+            .iter()
+            .find(|v| v.default_version() == Some(true));
+        default.unwrap().version_number().unwrap()
+    }
+
+    pub(crate) fn record(&self) -> MigrationRecord {
+        serde_dynamo::from_item(self.record.clone()).unwrap()
+    }
+}
+
+/// A world and a function in it.
+pub(crate) struct Stage {
+    world: Arc<Mutex<World>>,
+    deps: Deps,
+}
+
+impl Stage {
+    /// A validated migration of the canonical request, with members replaced; its source is a managed node.
+    pub(crate) fn new(changes: Value) -> Self {
+        let world = Arc::new(Mutex::new(World {
+            record: serde_dynamo::to_item(record(changes)).unwrap(),
+            wait: None,
+            servers: vec![],
+            nodes: vec![node("mi-00000000000000001", "Linux")],
+            invocations: vec![],
+            sent: vec![],
+            versions: vec![version(1, true, "")],
+            created: vec![],
+            completed: vec![],
+            events: vec![],
+            calls: vec![],
+            failing: None,
+            cmf_status: "Not started".into(),
+            snapshots: vec![],
+            noted_before_cmf: false,
+        }));
+        let deps = aws::deps(&world);
+        Self { world, deps }
+    }
+
+    /// With Cloud Migration Factory and Azure outside; the request's sourceControl points at the latter.
+    pub(crate) async fn with_outside(mut changes: Value) -> Self {
+        let base = outside::Outside::serve().await;
+        changes["sourceControl"] = json!({
+            "kind": "azure", "endpoint": base.url("azure"), "credentialsSecretId": "landfall/azure",
+            "subscriptionId": "sub-1", "resourceGroup": "rg-1", "vmName": "web-01",
+        });
+        let mut stage = Self::new(changes);
+        stage.deps.cmf_url = Some(base.url("cmf"));
+        base.attach(&stage.world);
+        stage
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    pub(crate) fn record(&self) -> MigrationRecord {
+        self.world().record()
+    }
+
+    pub(crate) fn change_record(&self, change: impl FnOnce(&mut MigrationRecord)) {
+        let mut record = self.record();
+        change(&mut record);
+        self.world().record = serde_dynamo::to_item(record).unwrap();
+    }
+
+    /// The wait that is open.
+    pub(crate) fn wait(&self) -> Option<Wait> {
+        let item = self.world().wait.clone();
+        item.map(|item| serde_dynamo::from_item(item).unwrap())
+    }
+
+    pub(crate) async fn prepare(&self, token: &str) -> Result<Value, StageError> {
+        self.run(json!({ "taskToken": token })).await
+    }
+
+    pub(crate) async fn configure(&self) -> Result<Value, StageError> {
+        self.run(json!({"phase": "launch-settings"})).await
+    }
+
+    pub(crate) async fn run(&self, members: Value) -> Result<Value, StageError> {
+        let mut event = json!({
+            "tenantId": "default", "migrationId": "mig-12345", "attempt": 1,
+            "correlationId": "c-1", "executionArn": EXECUTION,
+        });
+        extend(&mut event, members);
+        let invocation = Invocation {
+            request_id: "r-1".into(),
+            now: "2026-11-21T12:00:00Z".parse().unwrap(),
+        };
+        Box::pin(prepare_source::handle(&self.deps, event, invocation)).await
+    }
+}
+
+/// A stage whose server replicates, ready for its launch settings.
+pub(crate) fn replicated(changes: Value) -> Stage {
+    let stage = Stage::new(changes);
+    stage.change_record(|record| {
+        record.status = Status::ReadyForTest;
+        record.source_server_id = Some("s-00000000000000001".into());
+    });
+    stage
+}
+
+pub(crate) fn node(id: &str, platform: &str) -> InstanceInformation {
+    InstanceInformation::builder()
+        .instance_id(id)
+        .ping_status("Online".into())
+        .platform_type(platform.into())
+        .build()
+}
+
+pub(crate) fn version(number: i64, default: bool, description: &str) -> LaunchTemplateVersion {
+    LaunchTemplateVersion::builder()
+        .version_number(number)
+        .default_version(default)
+        .version_description(description)
+        .build()
+}
+
+/// A server as MGN shows it.
+pub(crate) fn server(id: &str, lifecycle: &str, replication: &str) -> SourceServer {
+    use aws_sdk_mgn::types::{DataReplicationInfo, LifeCycle};
+    SourceServer::builder()
+        .source_server_id(id)
+        .user_provided_id("vm-123456")
+        .life_cycle(LifeCycle::builder().state(lifecycle.into()).build())
+        .data_replication_info(
+            DataReplicationInfo::builder()
+                .data_replication_state(replication.into())
+                .build(),
+        )
+        .build()
+}
+
+fn record(changes: Value) -> MigrationRecord {
+    let mut request = json!({
+        "migrationId": "mig-12345", "appName": "billing-app", "source": "azure", "target": "aws",
+        "environment": "prod", "wave": "wave-3", "steps": ["freeze", "replicate", "validate", "switch"],
+        "sourceVmId": "vm-123456", "targetVmName": "billing-app-prod-01", "instanceType": "t3.large",
+        "subnetId": "subnet-0a1b2c3d", "securityGroupIds": ["sg-0a1b2c3d"],
+        "tags": {"Environment": "prod", "Application": "billing"},
+    });
+    extend(&mut request, changes);
+    let at = "2026-11-21T11:59:00Z";
+    serde_json::from_value(json!({
+        "tenantId": "default", "migrationId": "mig-12345", "attempt": 1, "version": 3,
+        "status": "VALIDATING", "correlationId": "c-1", "request": request, "requestDigest": "d",
+        "executionArn": EXECUTION, "eventSeq": 2, "eventHash": "h", "createdAt": at, "updatedAt": at,
+        "statusSince": at,
+    }))
+    .unwrap()
+}
+
+fn extend(value: &mut Value, changes: Value) {
+    if let (Value::Object(value), Value::Object(changes)) = (value, changes) {
+        value.extend(changes);
+    }
+}

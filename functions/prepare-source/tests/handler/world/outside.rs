@@ -1,0 +1,99 @@
+//! Cloud Migration Factory and Azure on a local port.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::World;
+
+type Shared = Arc<OnceLock<Arc<Mutex<World>>>>;
+
+/// What is outside AWS.
+pub(crate) struct Outside {
+    base: String,
+    world: Shared,
+}
+
+impl Outside {
+    pub(crate) async fn serve() -> Self {
+        let world = Shared::default();
+        let machine = "/azure/subscriptions/sub-1/resourceGroups/rg-1/providers/Microsoft.Compute/virtualMachines/web-01";
+        let snapshot = "/azure/subscriptions/sub-1/resourceGroups/rg-1/providers/Microsoft.Compute/snapshots/{name}";
+        let router = Router::new()
+            .route("/cmf/user/server", get(find))
+            .route("/cmf/user/server/7", put(change))
+            .route(
+                "/azure/t/oauth2/v2.0/token",
+                post(async || Json(json!({"access_token": "x"}))),
+            )
+            .route(machine, get(describe))
+            .route(snapshot, put(take))
+            .with_state(Arc::clone(&world));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { base, world }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.base)
+    }
+
+    /// From now on the outside belongs to this world.
+    pub(crate) fn attach(&self, world: &Arc<Mutex<World>>) {
+        assert!(self.world.set(Arc::clone(world)).is_ok());
+    }
+}
+
+async fn find(State(world): State<Shared>) -> (StatusCode, Json<Value>) {
+    let mut world = world.get().unwrap().lock().unwrap();
+    if world.called("cmf:find") {
+        return (
+            StatusCode::FORBIDDEN,
+            Json(json!({"errors": ["not allowed"]})),
+        );
+    }
+    let status = world.cmf_status.clone();
+    let record = json!([{"server_id": "7", "server_name": "web-01", "migration_status": status}]);
+    (StatusCode::OK, Json(record))
+}
+
+async fn change(State(world): State<Shared>, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {
+    let mut world = world.get().unwrap().lock().unwrap();
+    if world.called("cmf:change") {
+        return (
+            StatusCode::FORBIDDEN,
+            Json(json!({"errors": ["not allowed"]})),
+        );
+    }
+    world.noted_before_cmf = world.record().done.cmf.is_some();
+    let status = body["migration_status"].as_str().unwrap();
+    status.clone_into(&mut world.cmf_status);
+    (StatusCode::OK, Json(json!({})))
+}
+
+async fn describe() -> Json<Value> {
+    Json(
+        json!({"location": "westeurope", "properties": {"storageProfile": {
+            "osDisk": {"managedDisk": {"id": "/disks/os"}}, "dataDisks": [],
+        }}}),
+    )
+}
+
+async fn take(State(world): State<Shared>, Path(name): Path<String>) -> (StatusCode, Json<Value>) {
+    let mut world = world.get().unwrap().lock().unwrap();
+    if world.called("azure:snapshot") {
+        return (
+            StatusCode::FORBIDDEN,
+            Json(json!({"error": {"code": "Denied"}})),
+        );
+    }
+    let id = format!("/snapshots/{name}");
+    world.snapshots.push(id.clone());
+    let body = json!({"id": id, "properties": {"provisioningState": "Succeeded"}});
+    (StatusCode::CREATED, Json(body))
+}

@@ -1,0 +1,38 @@
+//! From a compensation to what carries it out.
+
+use landfall_domain::rollback::Compensation;
+use landfall_domain::{MigrationRecord, StageError};
+
+use crate::{Deps, names, records, source, target};
+
+/// Undoes one thing and verifies it; answers with what was found or done. Changes of names are waited for together,
+/// before whatever comes after them: each takes Route 53 up to a minute.
+///
+/// # Errors
+/// A transient name while it takes its time; anything else when it is refused.
+pub(crate) async fn undo(
+    deps: &Deps,
+    record: &MigrationRecord,
+    compensation: &Compensation,
+    changes: &mut Vec<String>,
+) -> Result<String, StageError> {
+    if !matches!(compensation, Compensation::RestoreDns { .. }) {
+        deps.dns.settle(changes).await?;
+        changes.clear();
+    }
+    match compensation {
+        Compensation::PowerOnSource => source::power_on(deps, record).await,
+        Compensation::RestoreDns { change } => names::restore(deps, change, changes).await,
+        Compensation::RestoreCmdb => records::restore_cmdb(deps, record).await,
+        Compensation::RevertLifecycle { action, to } => {
+            target::revert_lifecycle(deps, record, *action, to).await
+        }
+        Compensation::TerminateTarget { action, job_id } => {
+            target::terminate(deps, record, *action, job_id).await
+        }
+        Compensation::RestoreLaunchTemplate { change } => {
+            target::restore_template(deps, change).await
+        }
+        Compensation::RestoreCmf { before } => records::restore_cmf(deps, before).await,
+    }
+}

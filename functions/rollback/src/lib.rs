@@ -1,0 +1,296 @@
+//! `rollback`: undoes what the record says was done, and nothing else.
+//!
+//! First it makes sure that nothing starts any more: open waits and launch intents are closed under the launch
+//! lease, and a launch that MGN accepted but nobody noted is found by its tag. Then it walks the plan of
+//! [`landfall_domain::rollback`] in order. Each compensation looks at the world, acts where needed and verifies, so a
+//! second run goes on where the first one was cut off; what takes its time fails as `DependencyUnavailable` and is
+//! tried again. The first compensation that is refused stops the walk: the later ones rest on it (a target must
+//! not go while users are still on it), and the migration is FROZEN for a person.
+//!
+//! Past MGN `FinalizeCutover` nothing is undone at all: the users work on the target, and moving them back to a
+//! source that has missed their writes is no decision for a machine.
+//!
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_CMF_URL`.
+#![warn(missing_docs)]
+
+mod compensate;
+mod failure;
+mod launches;
+mod names;
+mod records;
+mod source;
+mod target;
+
+use aws_config::SdkConfig;
+use jiff::{SignedDuration, Timestamp};
+use landfall_common::state::{Change, Key};
+use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
+use landfall_domain::rollback::{Compensation, RollbackPlan, plan};
+use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status};
+use landfall_external::LazyHttp;
+use landfall_external::dns::Dns;
+use landfall_mgn::Mgn;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The error name of a compensation that is refused.
+const REFUSED: ErrorName = ErrorName::RollbackError;
+
+/// How long compensations may take; then a person must look. A launch that is under way has to end before its
+/// target can go, and large servers take most of an hour.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(90);
+
+/// What the function works with.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// State and events.
+    pub journal: Journal,
+    /// Lifecycles and targets.
+    pub mgn: Mgn,
+    /// The target instance and the launch template.
+    pub ec2: aws_sdk_ec2::Client,
+    /// The users' names.
+    pub dns: Dns,
+    /// The credentials of the source's platform.
+    pub secrets: aws_sdk_secretsmanager::Client,
+    /// For everything that is not AWS.
+    pub http: LazyHttp,
+    /// The CMDB, where there is one.
+    pub cmdb_url: Option<String>,
+    /// Cloud Migration Factory, where there is one.
+    pub cmf_url: Option<String>,
+}
+
+impl Deps {
+    /// From the environment.
+    pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
+        Self {
+            journal: Journal::load(aws, env),
+            mgn: Mgn::new(aws),
+            ec2: aws_sdk_ec2::Client::new(aws),
+            dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
+            secrets: aws_sdk_secretsmanager::Client::new(aws),
+            http: LazyHttp::default(),
+            cmdb_url: env.optional("LANDFALL_CMDB_URL"),
+            cmf_url: env.optional("LANDFALL_CMF_URL"),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    #[serde(flatten)]
+    stage: StageInput,
+    #[serde(default)]
+    failure: failure::Caught,
+}
+
+/// Rolls a migration back; answers `{"status", "failure"}`. An ended migration is left as it is.
+///
+/// # Errors
+/// Transient names alone, except for bugs: a compensation that is refused ends in FROZEN, not in an error.
+pub async fn handle(
+    deps: &Deps,
+    event: Value,
+    invocation: Invocation,
+) -> Result<Value, StageError> {
+    let input: Input = stage::read(event)?;
+    let record = deps.journal.store.require(&input.stage.key()).await?;
+    telemetry::identify(&record);
+    belongs(&record, &input.stage)?;
+    let record = if record.status.is_end() {
+        record
+    } else {
+        // Boxed here and below: a future of many SDK calls is large, and each level would copy it.
+        Box::pin(roll_back(deps, record, &input.failure, &invocation)).await?
+    };
+    Ok(json!({ "status": record.status, "failure": record.failure }))
+}
+
+/// Refuses to work for an execution that does not own the migration.
+fn belongs(record: &MigrationRecord, input: &StageInput) -> Result<(), StageError> {
+    if record.attempt == input.attempt
+        && record.execution_arn.as_deref() == Some(input.execution_arn.as_str())
+    {
+        return Ok(());
+    }
+    Err(StageError::new(
+        ErrorName::Conflict,
+        format!(
+            "attempt {} of the migration belongs to another workflow execution",
+            record.attempt
+        ),
+    ))
+}
+
+async fn roll_back(
+    deps: &Deps,
+    mut record: MigrationRecord,
+    caught: &failure::Caught,
+    invocation: &Invocation,
+) -> Result<MigrationRecord, StageError> {
+    let now = invocation.now;
+    let started = started_at(deps, &record).await?;
+    let overdue = started.is_some_and(|at| now.duration_since(at) > PATIENCE);
+    let refused = |error: &StageError| overdue || !error.name.is_transient();
+    record.failure.get_or_insert_with(|| caught.failure());
+    record = match prepare(deps, record.clone(), started.is_none(), invocation).await {
+        Ok(record) => record,
+        Err(error) if refused(&error) => {
+            let plan = plan(&record);
+            let mut progress = Progress::of(&plan);
+            progress.failed("STOP_LAUNCHES", &error);
+            return freeze(deps, record, &progress, now).await;
+        }
+        Err(error) => return Err(error),
+    };
+    let plan = plan(&record);
+    if started.is_none() {
+        let change =
+            Change::to(record.status, EventType::RollbackStarted).evidence(json!({ "plan": plan }));
+        record = Box::pin(deps.journal.advance(record, change, now)).await?;
+    }
+    let mut progress = Progress::of(&plan);
+    if !plan.irreversible.is_empty() {
+        progress.because = String::from("the point of no return is passed");
+        return freeze(deps, record, &progress, now).await;
+    }
+    let mut changes = Vec::new();
+    for compensation in &plan.compensations {
+        match compensate::undo(deps, &record, compensation, &mut changes).await {
+            Ok(outcome) => progress.did(compensation, &outcome),
+            Err(error) if refused(&error) => {
+                progress.failed(compensation.name(), &error);
+                return freeze(deps, record, &progress, now).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match deps.dns.settle(&changes).await {
+        Err(error) if refused(&error) => {
+            progress.failed("RESTORE_DNS", &error);
+            freeze(deps, record, &progress, now).await
+        }
+        Err(error) => Err(error),
+        Ok(()) => end(deps, record, &progress, now).await,
+    }
+}
+
+/// Makes the record say all that was done, and lets nothing be added to it.
+async fn prepare(
+    deps: &Deps,
+    mut record: MigrationRecord,
+    first_run: bool,
+    invocation: &Invocation,
+) -> Result<MigrationRecord, StageError> {
+    if first_run {
+        record = Box::pin(launches::stop(deps, record, invocation)).await?;
+    }
+    target::note_finalized(deps, record, invocation.now).await
+}
+
+/// When the rollback of this attempt began, if it did.
+async fn started_at(
+    deps: &Deps,
+    record: &MigrationRecord,
+) -> Result<Option<Timestamp>, StageError> {
+    // The beginning writes the failure, so without one there is nothing to look up.
+    if record.failure.is_none() {
+        return Ok(None);
+    }
+    let history = deps.journal.store.history(&Key::of(record)).await?;
+    Ok(history
+        .iter()
+        .find(|entry| {
+            entry.event_type == EventType::RollbackStarted && entry.detail.attempt == record.attempt
+        })
+        .and_then(|entry| entry.detail.occurred_at.parse().ok()))
+}
+
+/// How far the plan was carried out, for the evidence of the end.
+struct Progress<'a> {
+    plan: &'a RollbackPlan,
+    done: Vec<Value>,
+    because: String,
+}
+
+impl<'a> Progress<'a> {
+    fn of(plan: &'a RollbackPlan) -> Self {
+        Self {
+            plan,
+            done: Vec::new(),
+            because: String::new(),
+        }
+    }
+
+    fn did(&mut self, compensation: &Compensation, outcome: &str) {
+        self.done
+            .push(json!({ "compensation": compensation.name(), "outcome": outcome }));
+    }
+
+    fn failed(&mut self, name: &str, error: &StageError) {
+        tracing::error!(
+            compensation = name,
+            context = error.context,
+            "a compensation failed: {error}"
+        );
+        self.because = format!("{name}: {}", error.message);
+    }
+
+    fn not_done(&self) -> Vec<&'static str> {
+        let rest = self.plan.compensations.iter().skip(self.done.len());
+        rest.map(Compensation::name).collect()
+    }
+}
+
+/// Everything is undone, or there was nothing to undo.
+async fn end(
+    deps: &Deps,
+    record: MigrationRecord,
+    progress: &Progress<'_>,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let change = if progress.plan.compensations.is_empty() {
+        Change::to(Status::Failed, EventType::MigrationFailed)
+    } else {
+        Change::to(Status::RolledBack, EventType::RollbackCompleted)
+    };
+    let change = change.reason(reason(&record)).evidence(
+        json!({ "failure": record.failure, "done": progress.done, "kept": progress.plan.kept }),
+    );
+    Box::pin(deps.journal.advance(record, change, now)).await
+}
+
+/// A person must look.
+async fn freeze(
+    deps: &Deps,
+    record: MigrationRecord,
+    progress: &Progress<'_>,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let evidence = json!({
+        "failure": record.failure,
+        "done": progress.done,
+        "kept": progress.plan.kept,
+        "irreversible": progress.plan.irreversible,
+        "notDone": progress.not_done(),
+        "because": progress.because,
+    });
+    let failed = Change::to(record.status, EventType::RollbackFailed)
+        .reason(REFUSED.as_str())
+        .evidence(evidence.clone());
+    let record = Box::pin(deps.journal.advance(record, failed, now)).await?;
+    let frozen = Change::to(Status::Frozen, EventType::MigrationFrozen)
+        .reason(reason(&record))
+        .evidence(evidence);
+    Box::pin(deps.journal.advance(record, frozen, now)).await
+}
+
+/// The error that made the migration fail.
+fn reason(record: &MigrationRecord) -> String {
+    record
+        .failure
+        .as_ref()
+        .map_or_else(|| ErrorName::InternalError.to_string(), |f| f.error.clone())
+}

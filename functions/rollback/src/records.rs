@@ -1,0 +1,76 @@
+//! The records that other people keep say what they did before.
+
+use landfall_domain::record::PreviousStatus;
+use landfall_domain::{MigrationRecord, StageError};
+use landfall_external::cmdb::Cmdb;
+use landfall_external::cmf::Cmf;
+use serde_json::Value;
+
+use crate::{Deps, REFUSED};
+
+/// Puts the fields of the configuration item back.
+pub(crate) async fn restore_cmdb(
+    deps: &Deps,
+    record: &MigrationRecord,
+) -> Result<String, StageError> {
+    let (Some(previous), Some(item)) = (&record.done.cmdb_previous, &record.request.cmdb) else {
+        return Ok("no configuration item was changed".to_owned());
+    };
+    let url = needed(deps.cmdb_url.as_deref(), "LANDFALL_CMDB_URL")?;
+    let cmdb = Cmdb::new(&deps.http.get()?, url, REFUSED)?;
+    let id = &item.sys_id;
+    if holds(&cmdb.get(item).await?, previous) {
+        return Ok(format!("{id} is as before"));
+    }
+    if holds(&cmdb.patch(item, previous).await?, previous) {
+        return Ok(format!("{id} was put back"));
+    }
+    Err(StageError::new(
+        REFUSED,
+        format!("CMDB: the item {id} did not take its earlier fields back"),
+    ))
+}
+
+/// Whether an item has the fields of before; one that is not there counts as empty.
+fn holds(item: &Value, fields: &Value) -> bool {
+    fields.as_object().is_none_or(|fields| {
+        fields.iter().all(|(name, wanted)| {
+            let value = item.get(name).filter(|value| !value.is_null());
+            value.map_or_else(|| wanted == "", |value| value == wanted)
+        })
+    })
+}
+
+/// Puts the migration status of the server's record back.
+pub(crate) async fn restore_cmf(
+    deps: &Deps,
+    before: &PreviousStatus,
+) -> Result<String, StageError> {
+    let url = needed(deps.cmf_url.as_deref(), "LANDFALL_CMF_URL")?;
+    let cmf = Cmf::new(&deps.http.get()?, url, REFUSED)?;
+    let id = &before.id;
+    let is_back = |server: Option<landfall_external::cmf::CmfServer>| {
+        server.is_none_or(|server| server.status == before.previous)
+    };
+    // A record that was deleted meanwhile has no status to put back.
+    if is_back(cmf.server_by_id(id).await?) {
+        return Ok(format!("{id} is as before"));
+    }
+    cmf.set_status(id, &before.previous).await?;
+    if is_back(cmf.server_by_id(id).await?) {
+        return Ok(format!("{id} was put back"));
+    }
+    Err(StageError::new(
+        REFUSED,
+        format!("CMF: the server {id} did not take its earlier migration status back"),
+    ))
+}
+
+fn needed<'a>(url: Option<&'a str>, variable: &str) -> Result<&'a str, StageError> {
+    url.ok_or_else(|| {
+        StageError::new(
+            REFUSED,
+            format!("{variable} is not set any more, so what was changed there cannot be put back"),
+        )
+    })
+}

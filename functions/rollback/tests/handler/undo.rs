@@ -1,0 +1,201 @@
+//! The walk through the plan, and how it ends.
+
+use landfall_domain::record::{DnsValue, LaunchAction};
+use landfall_domain::{ErrorName, Status};
+use rollback::handle;
+use serde_json::json;
+
+use crate::stage::Stage;
+use crate::world::{self, Fault, TARGET};
+
+#[tokio::test]
+async fn everything_is_undone_in_order() {
+    let stage = Stage::moved().await;
+    let answer = stage.finish().await.unwrap();
+    assert_eq!(answer["status"], "ROLLED_BACK");
+    assert_eq!(answer["failure"]["error"], "CutoverError");
+    stage.assert_undone("");
+    let world = stage.parts.world();
+    assert_eq!(
+        world.event_types(),
+        ["RollbackStarted", "RollbackCompleted"]
+    );
+    let at = |call: &str| world.calls.iter().position(|c| c == call).unwrap();
+    let order = [
+        at("azure:POST:start"),
+        at("ChangeResourceRecordSets"),
+        at("cmdb:PATCH:abc"),
+        at("ChangeServerLifeCycleState"),
+        at("ModifyInstanceAttribute"),
+        at("TerminateTargetInstances"),
+        at("ModifyLaunchTemplate"),
+        at("cmf:PUT:7"),
+    ];
+    assert!(order.is_sorted(), "{:?}", world.calls);
+    let plan = &world.events[0].1["evidence"]["plan"]["compensations"];
+    assert_eq!(plan.as_array().unwrap().len(), 8);
+    let done = &world.events[1].1["evidence"]["done"];
+    assert_eq!(done.as_array().unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn an_ended_migration_is_answered_and_left_alone() {
+    let stage = Stage::moved().await;
+    stage.finish().await.unwrap();
+    stage.parts.world().calls.clear();
+    let answer = stage.run(world::NOW).await.unwrap();
+    assert_eq!(answer["status"], "ROLLED_BACK");
+    assert_eq!(stage.parts.world().calls, ["GetItem"]);
+}
+
+#[tokio::test]
+async fn whatever_call_fails_once_the_next_run_goes_on() {
+    let calls = {
+        let stage = Stage::moved().await;
+        stage.finish().await.unwrap();
+        stage.parts.world().calls.clone()
+    };
+    assert!(calls.len() > 40, "{calls:?}");
+    for (index, call) in calls.iter().enumerate() {
+        for fault in [Fault::Unavailable, Fault::Lost] {
+            let stage = Stage::moved().await;
+            stage.parts.world().fault = Some((index, fault));
+            let what = format!("{call} ({index}) {fault:?}");
+            stage
+                .finish()
+                .await
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
+            stage.assert_undone(&what);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_compensation_that_is_refused_freezes_and_the_rest_is_left() {
+    let calls = {
+        let stage = Stage::moved().await;
+        stage.finish().await.unwrap();
+        stage.parts.world().calls.clone()
+    };
+    for (index, call) in calls.iter().enumerate() {
+        let stage = Stage::moved().await;
+        stage.parts.world().fault = Some((index, Fault::Refused));
+        let result = stage.finish().await;
+        let what = format!("{call} ({index})");
+        let own = [
+            "GetItem",
+            "Query",
+            "UpdateItem",
+            "DeleteItem",
+            "PutItem",
+            "TransactWriteItems",
+            "PutEvents",
+        ];
+        if own.contains(&call.as_str()) {
+            // Without its table or its bus it cannot even freeze, unless that works the next moment.
+            if let Err(error) = result {
+                assert_eq!(error.name, ErrorName::InternalError, "{what}");
+            }
+            continue;
+        }
+        let answer = result.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(answer["status"], "FROZEN", "{what}");
+        let world = stage.parts.world();
+        if world.power != "running" {
+            assert_eq!(
+                world.name("app.example.com", "A").unwrap().values,
+                ["10.1.0.11"],
+                "{what}"
+            );
+        }
+        if world.name("app.example.com", "A").unwrap().values == ["10.1.0.11"] {
+            assert_eq!(world.instances[TARGET].state, "running", "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_done_is_just_failed() {
+    for status in [Status::Validating, Status::Preparing, Status::ReadyForTest] {
+        let stage = Stage::before_launch(LaunchAction::Test).await;
+        stage.parts.change_record(|record| record.status = status);
+        let answer = stage.finish().await.unwrap();
+        assert_eq!(answer["status"], "FAILED", "{status}");
+        let world = stage.parts.world();
+        assert_eq!(world.event_types(), ["RollbackStarted", "MigrationFailed"]);
+        assert_eq!(world.events[1].1["reasonCode"], "CutoverError");
+    }
+}
+
+#[tokio::test]
+async fn the_failure_of_the_pre_flight_is_kept() {
+    let stage = Stage::before_launch(LaunchAction::Test).await;
+    stage.parts.change_record(|record| {
+        record.status = Status::Validating;
+        record.failure = Some(landfall_domain::record::Failure {
+            error: "ValidationError".into(),
+            message: "2 checks failed".into(),
+            state: "ValidateInput".into(),
+            findings: vec![],
+        });
+    });
+    let answer = stage.finish().await.unwrap();
+    assert_eq!(answer["failure"]["message"], "2 checks failed");
+    assert_eq!(
+        stage.parts.world().event_types(),
+        ["RollbackStarted", "MigrationFailed"]
+    );
+}
+
+#[tokio::test]
+async fn past_the_point_of_no_return_nothing_is_touched() {
+    // Noted, or carried out by MGN with the answer lost.
+    for noted in [true, false] {
+        let stage = Stage::moved().await;
+        stage.parts.world().lifecycle = "CUTOVER".into();
+        if noted {
+            stage.parts.change_record(|record| {
+                record.done.finalized_at = Some("2026-11-21T11:30:00Z".into());
+            });
+        }
+        let before = stage.parts.world().outside();
+        assert_eq!(stage.finish().await.unwrap()["status"], "FROZEN");
+        stage.assert_frozen("the point of no return");
+        let world = stage.parts.world();
+        assert_eq!(world.outside(), before);
+        assert!(world.record().done.finalized_at.is_some());
+        let evidence = &world.events.last().unwrap().1["evidence"];
+        assert_eq!(evidence["notDone"][0], "POWER_ON_SOURCE");
+        assert_eq!(evidence["irreversible"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_changed_since_is_left_and_the_target_stays() {
+    let stage = Stage::moved().await;
+    {
+        let mut world = stage.parts.world();
+        let key = ("Z1".into(), "app.example.com".into(), "A".into());
+        let value = DnsValue {
+            ttl: 60,
+            values: vec!["203.0.113.9".into()],
+        };
+        world.names.insert(key, value);
+    }
+    assert_eq!(stage.finish().await.unwrap()["status"], "FROZEN");
+    stage.assert_frozen("203.0.113.9");
+    assert_eq!(stage.parts.world().instances[TARGET].state, "running");
+}
+
+#[tokio::test]
+async fn another_execution_s_migration_is_left_alone() {
+    let stage = Stage::moved().await;
+    for members in [json!({"executionArn": "other"}), json!({"attempt": 2})] {
+        let event = world::event(members);
+        let error = handle(&stage.deps, event, world::invocation())
+            .await
+            .unwrap_err();
+        assert_eq!(error.name, ErrorName::Conflict);
+    }
+    assert_eq!(stage.parts.world().calls, ["GetItem", "GetItem"]);
+}

@@ -1,0 +1,344 @@
+//! Starting what is pending: lease, recovery, quotas, one call per batch.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::{Timestamp, ToSpan as _};
+use landfall_common::Invocation;
+use landfall_common::state::wait::{Phase, Wait};
+use landfall_common::telemetry::{self, Unit};
+use landfall_domain::batch::{self, InFlight};
+use landfall_domain::record::LaunchAction;
+use landfall_domain::{ErrorName, StageError, replication};
+use landfall_mgn::{INTENT_TAG, Job, Server, StartError};
+
+use crate::{Deps, LEASE_SECONDS, finish};
+
+/// The lease over launches in this account and Region.
+const LEASE: &str = "LAUNCH";
+
+/// Starts everything that is pending. `just_opened` is given because the index may not show it yet.
+///
+/// # Errors
+/// Transient ones; what was not started stays pending.
+pub(crate) async fn pending(
+    deps: &Deps,
+    just_opened: &[Wait],
+    invocation: &Invocation,
+) -> Result<(), StageError> {
+    let store = &deps.journal.store;
+    let now = invocation.now;
+    let Some(lease) = store
+        .take_lease(LEASE, &invocation.request_id, LEASE_SECONDS, now)
+        .await?
+    else {
+        tracing::info!("another invocation is starting launches; these come again");
+        return Ok(());
+    };
+    let started = start_all(deps, just_opened, now).await;
+    store.release_lease(&lease).await?;
+    started
+}
+
+async fn start_all(deps: &Deps, just_opened: &[Wait], now: Timestamp) -> Result<(), StageError> {
+    let waits = all_pending(deps, just_opened).await?;
+    if waits.is_empty() {
+        return Ok(());
+    }
+    // One look at the jobs serves the quotas and the recovery. A job takes hours at most; a day is ample.
+    let jobs = deps
+        .mgn
+        .jobs_since(now.checked_sub(24.hours()).unwrap_or(now))
+        .await?;
+    let waits = recover(deps, waits, &jobs, now).await?;
+    let ids: Vec<String> = waits
+        .iter()
+        .filter_map(|wait| wait.source_server_id.clone())
+        .collect();
+    let servers: HashMap<String, Server> = deps
+        .mgn
+        .servers(&ids)
+        .await?
+        .into_iter()
+        .map(|server| (server.id.clone(), server))
+        .collect();
+    let mut running = in_flight(&jobs);
+    for action in [LaunchAction::Test, LaunchAction::Cutover] {
+        let mut ready = Vec::new();
+        for wait in waits
+            .iter()
+            .filter(|wait| wait.kind.action() == Some(action))
+        {
+            if is_ready(deps, wait, action, &servers, &jobs, now).await? {
+                ready.push(wait.clone());
+            }
+        }
+        let (batches, rest) = batch::batches(ready, running);
+        if !rest.is_empty() {
+            telemetry::metric(
+                "trigger-migration",
+                "LaunchesOverQuota",
+                count(rest.len()),
+                Unit::Count,
+            );
+            tracing::info!(
+                waiting = rest.len(),
+                "MGN's quotas are used up; the rest waits"
+            );
+        }
+        for batch in batches {
+            running.jobs += 1;
+            running.servers += batch.len();
+            start_batch(deps, action, batch, &servers, now).await?;
+        }
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a count of servers is far below 2^52"
+)]
+fn count(n: usize) -> f64 {
+    n as f64
+}
+
+/// Everything pending, in order of arrival, as stored now.
+async fn all_pending(deps: &Deps, just_opened: &[Wait]) -> Result<Vec<Wait>, StageError> {
+    let store = &deps.journal.store;
+    let mut all = BTreeMap::new();
+    for wait in store.waits(Phase::Pending).await?.iter().chain(just_opened) {
+        let id = (wait.due_at.clone(), wait.key.clone());
+        if all.contains_key(&id) {
+            continue;
+        }
+        // The index lags behind: the item itself decides.
+        if let Some(stored) = store
+            .get_wait(wait)
+            .await?
+            .filter(|w| w.phase == Phase::Pending && !w.closed)
+        {
+            all.insert(id, stored);
+        }
+    }
+    Ok(all.into_values().collect())
+}
+
+/// Finishes launches whose job was started by an invocation that did not live to note it. Gives back what has
+/// no job: those never put into a batch, and those of a batch that MGN never saw.
+async fn recover(
+    deps: &Deps,
+    waits: Vec<Wait>,
+    jobs: &[Job],
+    now: Timestamp,
+) -> Result<Vec<Wait>, StageError> {
+    let mut left = Vec::new();
+    for mut wait in waits {
+        let Some(intent) = wait.intent_id.clone() else {
+            left.push(wait);
+            continue;
+        };
+        let job = jobs.iter().find(|job| {
+            job.intent_id.as_deref() == Some(intent.as_str())
+                && job
+                    .participants
+                    .iter()
+                    .any(|p| Some(&p.server_id) == wait.source_server_id.as_ref())
+        });
+        match job {
+            Some(job) => {
+                tracing::info!(
+                    jobId = job.id,
+                    migrationId = wait.key.migration_id,
+                    "found the job of an earlier try"
+                );
+                finish::started(deps, &wait, &job.id, now).await?;
+            }
+            None if deps.journal.store.release_launch(&wait, &intent).await? => {
+                wait.intent_id = None;
+                left.push(wait);
+            }
+            None => {}
+        }
+    }
+    Ok(left)
+}
+
+fn in_flight(jobs: &[Job]) -> InFlight {
+    let running = jobs.iter().filter(|job| !job.completed);
+    running.fold(InFlight::default(), |sum, job| InFlight {
+        jobs: sum.jobs + 1,
+        servers: sum.servers + job.participants.len(),
+    })
+}
+
+/// Whether a server may be launched now. One that never can be has its task failed; one that cannot be yet
+/// stays pending.
+async fn is_ready(
+    deps: &Deps,
+    wait: &Wait,
+    action: LaunchAction,
+    servers: &HashMap<String, Server>,
+    jobs: &[Job],
+    now: Timestamp,
+) -> Result<bool, StageError> {
+    let server = wait
+        .source_server_id
+        .as_ref()
+        .and_then(|id| servers.get(id));
+    let Some(server) = server else {
+        let text = format!(
+            "MGN knows no source server for {}; reinstall the replication agent, then resubmit",
+            wait.source_vm_id
+        );
+        finish::failed(deps, wait, action, &text, Vec::new(), now).await?;
+        return Ok(false);
+    };
+    let busy = jobs
+        .iter()
+        .any(|job| !job.completed && job.participants.iter().any(|p| p.server_id == server.id));
+    if busy {
+        tracing::info!(
+            sourceServerId = server.id,
+            "a job is in progress for the server; its launch waits"
+        );
+        return Ok(false);
+    }
+    let allowed: &[&str] = match action {
+        // MGN leaves a server in TESTING after a test; launching a new test from there is allowed.
+        LaunchAction::Test => &["READY_FOR_TEST", "TESTING", "READY_FOR_CUTOVER"],
+        LaunchAction::Cutover => &["READY_FOR_CUTOVER", "READY_FOR_TEST"],
+    };
+    if !allowed.contains(&server.lifecycle.as_str()) {
+        let text = format!(
+            "source server {} is {} in MGN; a {} launch needs {}",
+            server.id,
+            server.lifecycle,
+            action.as_str(),
+            allowed.join(" or ")
+        );
+        finish::failed(deps, wait, action, &text, Vec::new(), now).await?;
+        return Ok(false);
+    }
+    let blockers = replication::blockers(&server.replication, &wait.policy, now);
+    if blockers.is_empty() {
+        return Ok(true);
+    }
+    let overdue = wait.due_at.parse::<Timestamp>().is_ok_and(|due| due < now);
+    if overdue || replication::hopeless(&server.replication).is_some() {
+        let text = format!(
+            "source server {} is not ready for a {} launch",
+            server.id,
+            action.as_str()
+        );
+        finish::failed(deps, wait, action, &text, blockers, now).await?;
+    } else {
+        tracing::info!(
+            sourceServerId = server.id,
+            reasonCode = blockers[0].code,
+            "the server does not pass the replication gate; its launch waits"
+        );
+    }
+    Ok(false)
+}
+
+/// Starts one batch. Servers that MGN refuses fail alone, and the rest is started without them.
+async fn start_batch(
+    deps: &Deps,
+    action: LaunchAction,
+    batch: Vec<Wait>,
+    servers: &HashMap<String, Server>,
+    now: Timestamp,
+) -> Result<(), StageError> {
+    let intent = format!("int-{}", uuid::Uuid::now_v7());
+    let mut claimed = Vec::new();
+    for wait in batch {
+        if deps.journal.store.claim_launch(&wait, &intent).await? {
+            claimed.push(Wait {
+                intent_id: Some(intent.clone()),
+                ..wait
+            });
+        }
+    }
+    if action == LaunchAction::Cutover {
+        for id in claimed
+            .iter()
+            .filter_map(|wait| wait.source_server_id.as_ref())
+        {
+            if servers
+                .get(id)
+                .is_some_and(|server| server.lifecycle == "READY_FOR_TEST")
+            {
+                // A cutover without a test, which the pre-flight allowed: MGN wants the lifecycle moved first.
+                deps.mgn
+                    .change_lifecycle(id, "READY_FOR_CUTOVER", ErrorName::CutoverError)
+                    .await?;
+            }
+        }
+    }
+    while !claimed.is_empty() {
+        let ids: Vec<String> = claimed
+            .iter()
+            .filter_map(|wait| wait.source_server_id.clone())
+            .collect();
+        let tags = HashMap::from([
+            (INTENT_TAG.to_owned(), intent.clone()),
+            ("landfall:action".to_owned(), action.as_str().to_owned()),
+            (
+                "landfall:correlationId".to_owned(),
+                claimed[0].correlation_id.clone(),
+            ),
+        ]);
+        match deps.mgn.start(action, &ids, tags).await {
+            Ok(job) => {
+                tracing::info!(
+                    jobId = job.id,
+                    servers = ids.len(),
+                    "MGN accepted a {} launch",
+                    action.as_str()
+                );
+                telemetry::metric(
+                    "trigger-migration",
+                    "ServersPerLaunch",
+                    count(ids.len()),
+                    Unit::Count,
+                );
+                for wait in &claimed {
+                    finish::started(deps, wait, &job.id, now).await?;
+                }
+                return Ok(());
+            }
+            Err(StartError::Servers(refused)) => {
+                let before = claimed.len();
+                for (id, text) in refused {
+                    let Some(at) = claimed
+                        .iter()
+                        .position(|w| w.source_server_id.as_deref() == Some(id.as_str()))
+                    else {
+                        continue;
+                    };
+                    let wait = claimed.remove(at);
+                    let text =
+                        format!("MGN refused the {} launch of {id}: {text}", action.as_str());
+                    finish::failed(deps, &wait, action, &text, Vec::new(), now).await?;
+                }
+                if claimed.len() == before {
+                    return Err(StageError::new(
+                        ErrorName::InternalError,
+                        "MGN refused a batch because of servers that are not in it",
+                    ));
+                }
+            }
+            Err(StartError::Other(error)) if error.name.is_transient() => {
+                // The call may have been carried out: the intent stays claimed, and the next try looks for its tag.
+                return Err(error);
+            }
+            Err(StartError::Other(error)) => {
+                for wait in &claimed {
+                    finish::failed(deps, wait, action, &error.message, Vec::new(), now).await?;
+                }
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}

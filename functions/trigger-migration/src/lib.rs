@@ -1,0 +1,195 @@
+//! `trigger-migration`: starts launches in MGN, in batches.
+//!
+//! Each queue message is first recorded as a launch intent. Then, under a lease, everything that is pending is
+//! started in as few calls as MGN's quotas allow, however SQS sliced the messages. A message leaves the queue
+//! only when its launch has started or has failed for good; the others come back soon.
+//!
+//! Launches happen exactly once although `StartTest` and `StartCutover` have no client token: an intent is put
+//! into a batch by a conditional write, the batch's ID is a tag of the job, and whoever finds an intent in a
+//! batch without a job looks for that tag before it calls.
+//!
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `LANDFALL_LAUNCH_QUEUE_URL`.
+#![warn(missing_docs)]
+
+mod finish;
+mod launch;
+
+use aws_config::SdkConfig;
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use jiff::{Timestamp, ToSpan as _};
+use landfall_common::state::wait::{Phase, Wait, WaitKind};
+use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
+use landfall_domain::record::LaunchAction;
+use landfall_domain::{ErrorName, StageError};
+use landfall_mgn::Mgn;
+use serde::Deserialize;
+use serde_json::Value;
+use tracing::Instrument as _;
+
+/// How long a launch may take from the message to the end of its job, in hours.
+const LAUNCH_HOURS: i64 = 3;
+/// How long one invocation may hold the lease, in seconds; above the function's own timeout.
+const LEASE_SECONDS: i64 = 120;
+/// After how many seconds a message that could not be started comes again.
+const COME_AGAIN_SECONDS: i32 = 5;
+
+/// What the function works with.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// State and events.
+    pub journal: Journal,
+    /// Launches.
+    pub mgn: Mgn,
+    /// To fail the task of a server that MGN refuses.
+    pub sfn: aws_sdk_sfn::Client,
+    /// To bring messages back soon.
+    pub sqs: aws_sdk_sqs::Client,
+    /// The launch queue.
+    pub queue_url: String,
+}
+
+impl Deps {
+    /// From the environment.
+    pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
+        Self {
+            journal: Journal::load(aws, env),
+            mgn: Mgn::new(aws),
+            sfn: aws_sdk_sfn::Client::new(aws),
+            sqs: aws_sdk_sqs::Client::new(aws),
+            queue_url: env.required("LANDFALL_LAUNCH_QUEUE_URL"),
+        }
+    }
+}
+
+/// The body of a launch message, as the workflow writes it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LaunchMessage {
+    #[serde(flatten)]
+    input: StageInput,
+    action: LaunchAction,
+    task_token: String,
+}
+
+/// Handles an SQS batch; answers with the messages that must come again.
+///
+/// # Errors
+/// `InternalError` when the event is no SQS batch. Everything else is told per message.
+pub async fn handle(
+    deps: &Deps,
+    event: Value,
+    invocation: Invocation,
+) -> Result<Value, StageError> {
+    let batch: SqsEvent = stage::read(event)?;
+    let mut opened: Vec<(&SqsMessage, Wait)> = Vec::new();
+    let mut again: Vec<&SqsMessage> = Vec::new();
+    for message in &batch.records {
+        match open(deps, message, &invocation).await {
+            Ok(Some(wait)) => opened.push((message, wait)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(
+                    error = error.name.as_str(),
+                    context = error.context,
+                    "a launch message comes again: {error}"
+                );
+                again.push(message);
+            }
+        }
+    }
+    let waits: Vec<Wait> = opened.iter().map(|(_, wait)| wait.clone()).collect();
+    if !waits.is_empty()
+        && let Err(error) = launch::pending(deps, &waits, &invocation).await
+    {
+        tracing::warn!(
+            error = error.name.as_str(),
+            context = error.context,
+            "not everything could be started: {error}"
+        );
+    }
+    for (message, wait) in opened {
+        let settled = match deps.journal.store.get_wait(&wait).await {
+            Ok(Some(stored)) => stored.job_id.is_some() || stored.closed,
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        if !settled {
+            again.push(message);
+        }
+    }
+    let mut answer = SqsBatchResponse::default();
+    for message in again {
+        come_again(deps, message).await;
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = message.message_id.clone().unwrap_or_default();
+        answer.batch_item_failures.push(failure);
+    }
+    serde_json::to_value(answer)
+        .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))
+}
+
+/// Records a message as a launch intent. `None` when there is nothing to launch any more.
+async fn open(
+    deps: &Deps,
+    message: &SqsMessage,
+    invocation: &Invocation,
+) -> Result<Option<Wait>, StageError> {
+    let body = message.body.as_deref().unwrap_or_default();
+    let message: LaunchMessage = serde_json::from_str(body).map_err(|error| {
+        StageError::new(
+            ErrorName::InternalError,
+            format!("a launch message cannot be read: {error}"),
+        )
+    })?;
+    let span = telemetry::work_span(
+        "trigger-migration",
+        &invocation.request_id,
+        &message.input.correlation_id,
+    );
+    let work = async {
+        let record = deps.journal.store.require(&message.input.key()).await?;
+        telemetry::identify(&record);
+        if record.attempt != message.input.attempt || record.status.is_end() {
+            tracing::warn!("a launch message of an attempt that has ended is dropped");
+            return Ok(None);
+        }
+        let wait = Wait {
+            key: message.input.key(),
+            attempt: record.attempt,
+            correlation_id: record.correlation_id.clone(),
+            kind: WaitKind::launch(message.action),
+            phase: Phase::Pending,
+            task_token: message.task_token,
+            due_at: after(invocation.now, LAUNCH_HOURS).to_string(),
+            created_at: invocation.now.to_string(),
+            source_vm_id: record.request.source_vm_id.clone(),
+            source_server_id: record.source_server_id.clone(),
+            command: None,
+            policy: record.request.policy.clone(),
+            intent_id: None,
+            job_id: None,
+            closed: false,
+        };
+        deps.journal.store.open_launch(&wait).await.map(Some)
+    };
+    work.instrument(span).await
+}
+
+fn after(now: Timestamp, hours: i64) -> Timestamp {
+    now.checked_add(hours.hours()).unwrap_or(Timestamp::MAX)
+}
+
+/// Shortens the time until a message comes again. Best effort: the queue's own visibility time-out is the backstop.
+async fn come_again(deps: &Deps, message: &SqsMessage) {
+    let change = deps
+        .sqs
+        .change_message_visibility()
+        .queue_url(&deps.queue_url)
+        .set_receipt_handle(message.receipt_handle.clone())
+        .visibility_timeout(COME_AGAIN_SECONDS)
+        .send()
+        .await;
+    if change.is_err() {
+        tracing::debug!("the visibility time-out of a message stays as it is");
+    }
+}

@@ -1,0 +1,85 @@
+//! The function in a world of migrations that are ready for a launch.
+
+use std::sync::{Arc, Mutex};
+
+use landfall_common::state::wait::{Phase, Wait};
+use landfall_domain::Status;
+use landfall_mgn::Mgn;
+use serde_json::json;
+use trigger_migration::{Deps, handle};
+
+use crate::mgn::{self, Account, Job, Server};
+use crate::queue::{self, Queue};
+use crate::support::{Aws, batch, invocation, key, record, sent_back, stage_input};
+use crate::tasks::{self, Ended, Tasks};
+
+#[derive(Default)]
+pub(crate) struct Stage {
+    pub(crate) aws: Aws,
+    pub(crate) account: Arc<Mutex<Account>>,
+    pub(crate) tasks: Arc<Mutex<Tasks>>,
+    pub(crate) queue: Arc<Mutex<Queue>>,
+}
+
+impl Stage {
+    /// Migrations `mig-0`… that are ready for a test.
+    pub(crate) async fn ready(count: usize) -> Self {
+        let stage = Self::default();
+        for n in 0..count {
+            let id = format!("mig-{n}");
+            stage.aws.put(record(&id, Status::ReadyForTest)).await;
+            let server = Server::of(&id, "READY_FOR_TEST");
+            stage.account.lock().unwrap().servers.push(server);
+        }
+        stage
+    }
+
+    pub(crate) fn deps(&self) -> Deps {
+        let calls = &self.aws.calls;
+        Deps {
+            journal: self.aws.journal(),
+            mgn: Mgn::with_client(mgn::client(&self.account, calls)),
+            sfn: tasks::sfn(&self.tasks, calls),
+            sqs: queue::sqs(&self.queue, calls),
+            queue_url: "https://sqs.example.com/landfall-launches".into(),
+        }
+    }
+
+    /// Gives the messages to one invocation; tells which come again.
+    pub(crate) async fn run(&self, request_id: &str, bodies: &[String]) -> Vec<String> {
+        let answer = handle(&self.deps(), batch(bodies), invocation(request_id)).await;
+        sent_back(&answer.unwrap())
+    }
+
+    pub(crate) fn task(&self, token: &str) -> Option<Ended> {
+        self.tasks.lock().unwrap().get(token).cloned()
+    }
+
+    pub(crate) async fn wait(&self, migration_id: &str, phase: Phase) -> Option<Wait> {
+        let waits = self.aws.store().waits(phase).await.unwrap();
+        waits.into_iter().find(|w| w.key == key(migration_id))
+    }
+
+    pub(crate) fn jobs(&self) -> Vec<Job> {
+        self.account.lock().unwrap().jobs.clone()
+    }
+
+    pub(crate) fn server(&self, at: usize, change: impl FnOnce(&mut Server)) {
+        change(&mut self.account.lock().unwrap().servers[at]);
+    }
+}
+
+pub(crate) fn message(migration_id: &str, action: &str) -> String {
+    let token = format!("token-{migration_id}");
+    stage_input(
+        migration_id,
+        json!({ "action": action, "taskToken": token }),
+    )
+    .to_string()
+}
+
+pub(crate) fn tests(count: usize) -> Vec<String> {
+    (0..count)
+        .map(|n| message(&format!("mig-{n}"), "TEST"))
+        .collect()
+}

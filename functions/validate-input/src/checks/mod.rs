@@ -1,0 +1,86 @@
+//! The checks: each a pure function of the request and of what was read.
+
+mod callback;
+mod instance;
+mod network;
+mod scope;
+mod server;
+mod tested;
+
+use jiff::Timestamp;
+use landfall_domain::{ErrorName, Finding, MigrationRecord, StageError};
+
+use crate::facts::Facts;
+
+/// Runs every check; the order of findings is the order of the request's fields, roughly.
+///
+/// # Errors
+/// `InternalError` when the launch settings cannot be hashed.
+pub fn all(
+    record: &MigrationRecord,
+    execution_arn: &str,
+    facts: &Facts,
+    callback_allow: &[String],
+    now: Timestamp,
+) -> Result<Vec<Finding>, StageError> {
+    let request = &record.request;
+    let settings_digest = request.launch_settings_digest().map_err(|error| {
+        StageError::new(
+            ErrorName::InternalError,
+            format!("the launch settings cannot be hashed: {error}"),
+        )
+    })?;
+    let mut findings = scope::check(request, execution_arn);
+    findings.extend(network::check(request, facts));
+    findings.extend(instance::check(request, facts));
+    findings.extend(server::check(record, facts));
+    findings.extend(tested::check(
+        request,
+        record.test_evidence.as_ref(),
+        &settings_digest,
+        now,
+    ));
+    findings.extend(
+        request
+            .callback_url
+            .as_deref()
+            .and_then(|url| callback::check(url, callback_allow)),
+    );
+    Ok(findings)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use landfall_domain::MigrationRequest;
+    use serde_json::{Value, json};
+
+    /// The canonical request, with members replaced or added.
+    pub(crate) fn request(changes: Value) -> MigrationRequest {
+        let mut request = json!({
+            "migrationId": "mig-12345", "appName": "billing-app", "source": "azure", "target": "aws",
+            "environment": "prod", "wave": "wave-3", "steps": ["freeze", "replicate", "validate", "switch"],
+            "sourceVmId": "vm-123456", "instanceType": "t3.large", "subnetId": "subnet-0a1b2c3d",
+            "securityGroupIds": ["sg-0a1b2c3d"],
+        });
+        if let (Value::Object(request), Value::Object(changes)) = (&mut request, changes) {
+            request.extend(changes);
+        }
+        serde_json::from_value(request).unwrap()
+    }
+
+    pub(crate) fn codes(findings: &[Finding]) -> Vec<&str> {
+        findings
+            .iter()
+            .map(|finding| finding.code.as_str())
+            .collect()
+    }
+
+    /// Every finding must tell its reader what to do.
+    pub(crate) fn assert_helpful(findings: &[Finding]) {
+        for finding in findings {
+            assert!(!finding.message.is_empty(), "{finding:?}");
+            assert!(!finding.remedy.is_empty(), "{finding:?}");
+        }
+    }
+}

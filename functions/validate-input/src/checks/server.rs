@@ -1,0 +1,314 @@
+//! The source server as MGN knows it, and who else is moving it.
+
+use landfall_domain::request::{MigrationRequest, Step};
+use landfall_domain::{Finding, MigrationRecord, WorkflowPlan};
+use landfall_mgn::Server;
+
+use crate::facts::{Facts, OtherMigration};
+
+/// Checks the server in MGN. What the `replicate` step will bring about is not asked for here.
+pub(super) fn check(record: &MigrationRecord, facts: &Facts) -> Vec<Finding> {
+    let request = &record.request;
+    let mut findings: Vec<Finding> = already_migrating(record, &facts.others)
+        .into_iter()
+        .collect();
+    // A migration that only freezes its source never meets MGN.
+    if !WorkflowPlan::of(request).replicate {
+        return findings;
+    }
+    if !facts.mgn_initialized {
+        findings.push(
+            Finding::blocking(
+                "MGN_NOT_INITIALIZED",
+                "",
+                "MGN is not initialized in this account and Region.",
+            )
+            .evidence("no replication template", "an initialized account and Region")
+            .remedy("Initialize MGN once, in its console or with `aws mgn initialize-service`, and set its replication template."),
+        );
+        return findings;
+    }
+    match facts.servers.as_slice() {
+        [] if request.wants(Step::Replicate) => {}
+        [] => findings.push(
+            Finding::blocking(
+                "SERVER_NOT_FOUND",
+                "/sourceVmId",
+                format!("MGN knows no source server {}.", request.source_vm_id),
+            )
+            .evidence(
+                request.source_vm_id.as_str(),
+                "the --user-provided-id of a server in MGN",
+            )
+            .remedy("Add the step replicate, which installs the agent under this ID."),
+        ),
+        [server] => findings.extend(check_one(request, server)),
+        many => {
+            let ids: Vec<&str> = many.iter().map(|server| server.id.as_str()).collect();
+            findings.push(
+                Finding::blocking(
+                    "SERVER_AMBIGUOUS",
+                    "/sourceVmId",
+                    format!(
+                        "MGN knows {} by several source servers: {}.",
+                        request.source_vm_id,
+                        ids.join(", ")
+                    ),
+                )
+                .evidence(ids, "one server")
+                .remedy("Archive or delete in MGN those that are no longer used."),
+            );
+        }
+    }
+    findings
+}
+
+fn check_one(request: &MigrationRequest, server: &Server) -> Option<Finding> {
+    if let Some(finding) = check_lifecycle(request, server) {
+        return Some(finding);
+    }
+    let disconnected =
+        server.replication.state == "DISCONNECTED" || server.lifecycle == "DISCONNECTED";
+    (disconnected && !request.wants(Step::Replicate)).then(|| {
+        Finding::blocking(
+            "SERVER_DISCONNECTED",
+            "/sourceVmId",
+            format!("source server {} is disconnected from MGN.", server.id),
+        )
+        .evidence("DISCONNECTED", "a server that replicates")
+        .remedy("Add the step replicate, which installs the agent again.")
+    })
+}
+
+/// Whether the server's place in MGN's lifecycle leaves room for the phases asked for.
+fn check_lifecycle(request: &MigrationRequest, server: &Server) -> Option<Finding> {
+    let plan = WorkflowPlan::of(request);
+    let launches = plan.validate || plan.switch;
+    let remedy = match server.lifecycle.as_str() {
+        "CUTOVER" => {
+            "The server was cut over already. To move it once more, archive it in MGN and remove its agent first."
+        }
+        "CUTTING_OVER" => {
+            "Another cutover of it is under way. Finalize or revert that one in MGN first."
+        }
+        "TESTING" if launches => {
+            "Another test of it is under way. Mark it as ready for cutover, or revert it, in MGN first."
+        }
+        "STOPPED" => "Start its replication in MGN, then submit again.",
+        "DISCOVERED" => {
+            "It was discovered without an agent. Start its replication in MGN, then submit again."
+        }
+        "PENDING_INSTALLATION" if !request.wants(Step::Replicate) => {
+            "Add the step replicate, which installs the agent."
+        }
+        // What MGN may name in future is not refused for being new: the gates before each launch look again.
+        _ => return None,
+    };
+    Some(
+        Finding::blocking(
+            "LIFECYCLE_NOT_ALLOWED",
+            "/sourceVmId",
+            format!(
+                "source server {} is in lifecycle state {}.",
+                server.id, server.lifecycle
+            ),
+        )
+        .evidence(
+            server.lifecycle.as_str(),
+            "NOT_READY, READY_FOR_TEST or READY_FOR_CUTOVER",
+        )
+        .remedy(remedy),
+    )
+}
+
+/// Another migration of the same server that came first. Of two that see each other, only the later one is
+/// refused, so that not both are.
+fn already_migrating(record: &MigrationRecord, others: &[OtherMigration]) -> Option<Finding> {
+    let own = (record.created_at.as_str(), record.migration_id.as_str());
+    let first = others.iter().find(|other| {
+        other.source_vm_id == record.request.source_vm_id
+            && (other.created_at.as_str(), other.migration_id.as_str()) < own
+    })?;
+    Some(
+        Finding::blocking(
+            "ALREADY_MIGRATING",
+            "/sourceVmId",
+            format!(
+                "{} is being moved by migration {}.",
+                record.request.source_vm_id, first.migration_id
+            ),
+        )
+        .evidence(
+            first.migration_id.as_str(),
+            "no other migration of the server",
+        )
+        .remedy("Wait until that migration has ended, or cancel it."),
+    )
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::checks::tests::{assert_helpful, codes, request};
+    use landfall_domain::replication::Replication;
+    use landfall_domain::{Status, record::Done};
+    use landfall_mgn::LaunchedInstance;
+    use serde_json::json;
+
+    fn server(id: &str, lifecycle: &str, replication: &str) -> Server {
+        Server {
+            id: id.into(),
+            user_provided_id: Some("vm-123456".into()),
+            hostname: None,
+            fqdn: None,
+            ips: vec![],
+            archived: false,
+            lifecycle: lifecycle.into(),
+            replication: Replication {
+                state: replication.into(),
+                ..Replication::default()
+            },
+            launched: None,
+        }
+    }
+
+    /// A server with an instance of an earlier launch.
+    pub(crate) fn launched(instance_id: &str) -> Server {
+        Server {
+            launched: Some(LaunchedInstance {
+                instance_id: instance_id.into(),
+                job_id: "mgnjob-1".into(),
+            }),
+            ..server("s-1", "READY_FOR_CUTOVER", "CONTINUOUS")
+        }
+    }
+
+    fn record(steps: &[&str]) -> MigrationRecord {
+        MigrationRecord {
+            tenant_id: "default".into(),
+            migration_id: "mig-12345".into(),
+            attempt: 1,
+            version: 1,
+            status: Status::Requested,
+            correlation_id: "c-1".into(),
+            request: request(json!({ "steps": steps })),
+            request_digest: String::new(),
+            execution_arn: None,
+            event_seq: 1,
+            event_hash: String::new(),
+            created_at: "2026-11-21T12:00:00Z".into(),
+            updated_at: "2026-11-21T12:00:00Z".into(),
+            status_since: "2026-11-21T12:00:00Z".into(),
+            ended_at: None,
+            source_server_id: None,
+            done: Done::default(),
+            test_evidence: None,
+            progress: None,
+            failure: None,
+            callback: None,
+        }
+    }
+
+    #[test]
+    fn the_server_must_leave_room_for_the_phases_asked_for() {
+        let all: &[&str] = &["freeze", "replicate", "validate", "switch"];
+        let launch: &[&str] = &["validate", "switch"];
+        let replicate: &[&str] = &["replicate"];
+        let check = |steps: &[&str], lifecycle: &str, replication: &str, expected: &[&str]| {
+            let facts = Facts {
+                mgn_initialized: true,
+                servers: vec![server("s-1", lifecycle, replication)],
+                ..Facts::default()
+            };
+            let findings = super::check(&record(steps), &facts);
+            assert_helpful(&findings);
+            assert_eq!(
+                codes(&findings),
+                expected,
+                "{steps:?} {lifecycle} {replication}"
+            );
+        };
+        let refused: &[&str] = &["LIFECYCLE_NOT_ALLOWED"];
+        check(all, "NOT_READY", "INITIAL_SYNC", &[]);
+        check(all, "READY_FOR_TEST", "CONTINUOUS", &[]);
+        check(launch, "READY_FOR_CUTOVER", "CONTINUOUS", &[]);
+        check(all, "TESTING", "CONTINUOUS", refused);
+        check(replicate, "TESTING", "CONTINUOUS", &[]);
+        check(replicate, "CUTTING_OVER", "CONTINUOUS", refused);
+        check(all, "CUTOVER", "DISCONNECTED", refused);
+        check(all, "STOPPED", "STOPPED", refused);
+        check(all, "DISCOVERED", "STOPPED", refused);
+        check(all, "PENDING_INSTALLATION", "", &[]);
+        check(launch, "PENDING_INSTALLATION", "", refused);
+        check(
+            launch,
+            "DISCONNECTED",
+            "DISCONNECTED",
+            &["SERVER_DISCONNECTED"],
+        );
+        check(all, "DISCONNECTED", "DISCONNECTED", &[]);
+        check(all, "A_NEW_STATE", "CONTINUOUS", &[]);
+        // Freezing alone never meets MGN.
+        check(&["freeze"], "CUTOVER", "DISCONNECTED", &[]);
+    }
+
+    #[test]
+    fn one_server_and_an_initialized_account() {
+        let check = |steps: &[&str], initialized, servers: Vec<Server>, expected: &[&str]| {
+            let facts = Facts {
+                mgn_initialized: initialized,
+                servers,
+                ..Facts::default()
+            };
+            let findings = super::check(&record(steps), &facts);
+            assert_helpful(&findings);
+            assert_eq!(codes(&findings), expected);
+        };
+        check(&["replicate"], true, vec![], &[]);
+        check(&["validate"], true, vec![], &["SERVER_NOT_FOUND"]);
+        check(&["replicate"], false, vec![], &["MGN_NOT_INITIALIZED"]);
+        check(&["freeze"], false, vec![], &[]);
+        check(
+            &["replicate"],
+            true,
+            vec![
+                server("s-1", "NOT_READY", "INITIAL_SYNC"),
+                server("s-2", "READY_FOR_TEST", "CONTINUOUS"),
+            ],
+            &["SERVER_AMBIGUOUS"],
+        );
+    }
+
+    #[test]
+    fn only_the_later_of_two_migrations_of_a_server_is_refused() {
+        let check = |id: &str, vm: &str, at: &str, expected: &[&str]| {
+            let facts = Facts {
+                mgn_initialized: true,
+                others: vec![OtherMigration {
+                    migration_id: id.into(),
+                    source_vm_id: vm.into(),
+                    created_at: at.into(),
+                }],
+                ..Facts::default()
+            };
+            let findings = super::check(&record(&["replicate"]), &facts);
+            assert_helpful(&findings);
+            assert_eq!(codes(&findings), expected, "{id} {vm} {at}");
+        };
+        check(
+            "mig-1",
+            "vm-123456",
+            "2026-11-21T11:00:00Z",
+            &["ALREADY_MIGRATING"],
+        );
+        check("mig-1", "vm-999", "2026-11-21T11:00:00Z", &[]);
+        check("mig-1", "vm-123456", "2026-11-21T13:00:00Z", &[]);
+        check(
+            "mig-1",
+            "vm-123456",
+            "2026-11-21T12:00:00Z",
+            &["ALREADY_MIGRATING"],
+        );
+        check("mig-9", "vm-123456", "2026-11-21T12:00:00Z", &[]);
+    }
+}

@@ -1,0 +1,314 @@
+//! `verify-migration` against AWS in memory and a target on this machine.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::result_large_err,
+    clippy::large_futures,
+    reason = "helpers of tests"
+)]
+
+#[path = "../../../shared/mgn/tests/support/mod.rs"]
+mod mgn;
+#[path = "../../../shared/common/tests/support/receiver.rs"]
+mod receiver;
+#[path = "../../../shared/common/tests/support/mod.rs"]
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_ec2::operation::{describe_instance_status as status, describe_instances as describe};
+use aws_sdk_ec2::types as ec2;
+use aws_smithy_mocks::{RuleMode, mock_client};
+use landfall_domain::record::Launch;
+use landfall_domain::{ErrorName, StageError, Status};
+use landfall_mgn::Mgn;
+use mgn::{Account, Server};
+use receiver::Receiver;
+use serde_json::{Value, json};
+use support::{Aws, Calls, Fault, answer, invocation, record, refusal, stage_input};
+use verify_migration::{Deps, handle};
+
+/// What EC2 says of `i-1`.
+struct Instance {
+    state: Option<&'static str>,
+    checks: &'static str,
+}
+
+fn instances(instance: &Arc<Mutex<Instance>>, calls: &Calls) -> aws_sdk_ec2::Client {
+    use aws_sdk_ec2::Client;
+    let describe = answer!(
+        calls,
+        instance = instance,
+        Client::describe_instances,
+        describe::DescribeInstancesError,
+        "DescribeInstances",
+        |_input| {
+            let Some(state) = instance.state else {
+                let code = "InvalidInstanceID.NotFound";
+                return Err(refusal!(describe::DescribeInstancesError, code));
+            };
+            let instance = ec2::Instance::builder()
+                .state(ec2::InstanceState::builder().name(state.into()).build())
+                .private_ip_address("127.0.0.1")
+                .build();
+            let reservation = ec2::Reservation::builder().instances(instance).build();
+            Ok(describe::DescribeInstancesOutput::builder()
+                .reservations(reservation)
+                .build())
+        }
+    );
+    let status = answer!(
+        calls,
+        instance = instance,
+        Client::describe_instance_status,
+        status::DescribeInstanceStatusError,
+        "DescribeInstanceStatus",
+        |_input| {
+            let summary = ec2::InstanceStatusSummary::builder()
+                .status(instance.checks.into())
+                .build();
+            let statuses = ec2::InstanceStatus::builder()
+                .instance_status(summary.clone())
+                .system_status(summary)
+                .build();
+            Ok(status::DescribeInstanceStatusOutput::builder()
+                .instance_statuses(statuses)
+                .build())
+        }
+    );
+    mock_client!(aws_sdk_ec2, RuleMode::MatchAny, [&describe, &status])
+}
+
+struct Stage {
+    aws: Aws,
+    account: Arc<Mutex<Account>>,
+    instance: Arc<Mutex<Instance>>,
+    target: Receiver,
+}
+
+impl Stage {
+    /// A launched instance that runs, and whose application answers in turn with these statuses.
+    async fn new(status: Status, answers: &[u16]) -> Self {
+        let stage = Self {
+            aws: Aws::default(),
+            account: Arc::default(),
+            instance: Arc::new(Mutex::new(Instance {
+                state: Some("running"),
+                checks: "ok",
+            })),
+            target: Receiver::start(answers),
+        };
+        let launch = Launch {
+            job_id: "mgnjob-1".into(),
+            settings_digest: "settings".into(),
+            started_at: support::now().to_string(),
+            instance_id: Some("i-1".into()),
+            verified_at: None,
+        };
+        let mut launched = record("mig-1", status);
+        launched.done.test = Some(launch.clone());
+        launched.done.cutover = Some(launch);
+        let port = stage.target.port;
+        let url = format!("http://{{privateIp}}:{port}/{{instanceId}}/health");
+        launched.request.health_checks = serde_json::from_value(json!([
+            { "kind": "http", "url": url, "expectedBody": "ok", "attempts": 3 },
+        ]))
+        .unwrap();
+        stage.aws.put(launched).await;
+        let server = Server::of("mig-1", "TESTING");
+        stage.account.lock().unwrap().servers.push(server);
+        stage
+    }
+
+    fn deps(&self) -> Deps {
+        Deps {
+            journal: self.aws.journal(),
+            mgn: Mgn::with_client(mgn::client(&self.account, &self.aws.calls)),
+            ec2: instances(&self.instance, &self.aws.calls),
+            http: reqwest::Client::new(),
+        }
+    }
+
+    async fn verify(&self, phase: &str, retry_count: u32) -> Result<Value, StageError> {
+        let more = json!({ "phase": phase, "retryCount": retry_count });
+        let event = stage_input("mig-1", more);
+        handle(&self.deps(), event, invocation("request-1")).await
+    }
+
+    fn instance(&self, state: Option<&'static str>, checks: &'static str) {
+        *self.instance.lock().unwrap() = Instance { state, checks };
+    }
+}
+
+#[tokio::test]
+async fn a_test_that_passes_is_verified_and_mgn_is_told() {
+    let stage = Stage::new(Status::Testing, &[200]).await;
+    let output = stage.verify("test", 0).await.unwrap();
+    assert_eq!(output, json!({ "status": "READY_FOR_CUTOVER" }));
+    assert_eq!(
+        stage.aws.happened("mig-1").await,
+        ["TestVerified", "CutoverReady"]
+    );
+    let lifecycle = stage.account.lock().unwrap().servers[0].lifecycle.clone();
+    assert_eq!(lifecycle, "READY_FOR_CUTOVER");
+    let record = stage.aws.record("mig-1").await;
+    assert!(record.done.test.unwrap().verified_at.is_some());
+    let evidence = record.test_evidence.unwrap();
+    assert_eq!(evidence.settings_digest, "settings");
+    assert_eq!(evidence.job_id, "mgnjob-1");
+    assert_eq!(stage.target.requests()[0].line, "GET /i-1/health HTTP/1.1");
+    // A second run finds everything done.
+    let output = stage.verify("test", 0).await.unwrap();
+    assert_eq!(output, json!({ "status": "READY_FOR_CUTOVER" }));
+    assert_eq!(stage.aws.happened("mig-1").await.len(), 2);
+    assert_eq!(stage.target.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_cutover_that_passes_soaks_where_asked() {
+    for (soak, status, events) in [
+        (None, "CUTOVER_VERIFIED", vec!["HealthCheckPassed"]),
+        (
+            Some(60),
+            "SOAKING",
+            vec!["HealthCheckPassed", "SoakStarted"],
+        ),
+    ] {
+        let stage = Stage::new(Status::CuttingOver, &[200]).await;
+        let mut record = stage.aws.record("mig-1").await;
+        record.request.policy.soak_seconds = soak;
+        stage
+            .aws
+            .store()
+            .save(record, support::now())
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            let output = stage.verify("cutover", 0).await.unwrap();
+            assert_eq!(output, json!({ "status": status }));
+        }
+        assert_eq!(stage.aws.happened("mig-1").await, events);
+        assert_eq!(stage.aws.calls.count("ChangeServerLifeCycleState"), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_starts_is_waited_for_and_given_up_in_the_end() {
+    for (state, checks, what) in [
+        (None, "ok", "EC2 does not know it"),
+        (Some("pending"), "ok", "it is pending"),
+        (
+            Some("running"),
+            "initializing",
+            "instance status is initializing",
+        ),
+        (Some("running"), "impaired", "instance status is impaired"),
+    ] {
+        let stage = Stage::new(Status::Testing, &[200]).await;
+        stage.instance(state, checks);
+        let error = stage.verify("test", 0).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::DependencyUnavailable);
+        assert!(error.message.contains(what), "{error}");
+        assert!(stage.aws.happened("mig-1").await.is_empty());
+        let error = stage.verify("test", 28).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::VerificationError);
+        assert_eq!(error.findings[0].code, "INSTANCE_NOT_READY");
+        assert_eq!(stage.aws.happened("mig-1").await, ["HealthCheckFailed"]);
+        assert!(stage.target.requests().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_is_gone_is_not_waited_for() {
+    for state in ["stopped", "stopping", "shutting-down", "terminated"] {
+        let stage = Stage::new(Status::Testing, &[200]).await;
+        stage.instance(Some(state), "ok");
+        let error = stage.verify("test", 0).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::VerificationError, "{state}");
+        assert!(error.cause().contains(state), "{}", error.cause());
+    }
+}
+
+#[tokio::test]
+async fn an_application_that_recovers_in_time_passes() {
+    let stage = Stage::new(Status::Testing, &[503, 503, 200]).await;
+    for round in 1..=2 {
+        let error = stage.verify("test", round).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::DependencyUnavailable);
+        assert!(error.cause().contains("answered 503"), "{}", error.cause());
+        let record = stage.aws.record("mig-1").await;
+        assert_eq!(record.done.health_rounds, round);
+    }
+    stage.verify("test", 3).await.unwrap();
+    let happened = stage.aws.happened("mig-1").await;
+    assert_eq!(happened, ["TestVerified", "CutoverReady"]);
+}
+
+#[tokio::test]
+async fn an_application_that_stays_ill_fails_after_its_own_number_of_tries() {
+    let stage = Stage::new(Status::CuttingOver, &[503]).await;
+    for _ in 0..2 {
+        let error = stage.verify("cutover", 0).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::DependencyUnavailable);
+    }
+    let error = stage.verify("cutover", 0).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::VerificationError);
+    assert_eq!(error.findings[0].pointer, "/healthChecks/0");
+    assert_eq!(stage.aws.happened("mig-1").await, ["HealthCheckFailed"]);
+    let (_, detail) = stage.aws.events.lock().unwrap()[0].clone();
+    assert_eq!(detail["reasonCode"], "HEALTH_CHECK_FAILED");
+    let record = stage.aws.record("mig-1").await;
+    assert_eq!(record.status, Status::CuttingOver, "the rollback decides");
+}
+
+#[tokio::test]
+async fn every_call_may_fail_once_and_the_next_try_verifies() {
+    let calls = {
+        let stage = Stage::new(Status::Testing, &[200]).await;
+        stage.verify("test", 0).await.unwrap();
+        stage.aws.calls.made()
+    };
+    assert!(calls.contains(&"ChangeServerLifeCycleState"), "{calls:?}");
+    for (nth, call) in calls.iter().enumerate() {
+        for fault in Fault::ALL {
+            let case = format!("call {nth} {call} {fault:?}");
+            let stage = Stage::new(Status::Testing, &[200]).await;
+            stage.aws.calls.fail_nth(nth, fault);
+            let error = stage.verify("test", 0).await.unwrap_err();
+            let expected = match (*call, fault) {
+                (_, Fault::Unavailable | Fault::AnswerLost) => ErrorName::DependencyUnavailable,
+                ("DescribeInstances" | "DescribeInstanceStatus", _) => ErrorName::VerificationError,
+                ("DescribeSourceServers", _) => ErrorName::PrerequisiteError,
+                ("ChangeServerLifeCycleState", _) => ErrorName::MigrationExecutionError,
+                _ => ErrorName::InternalError,
+            };
+            assert_eq!(error.name, expected, "{case}: {error}");
+            let output = stage.verify("test", 1).await.unwrap();
+            assert_eq!(output, json!({ "status": "READY_FOR_CUTOVER" }), "{case}");
+            assert_eq!(
+                stage.aws.happened("mig-1").await,
+                ["TestVerified", "CutoverReady"],
+                "{case}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_over_and_an_event_that_is_wrong_are_refused() {
+    let stage = Stage::new(Status::Testing, &[200]).await;
+    let mut event = stage_input("mig-1", json!({ "phase": "test" }));
+    event["attempt"] = json!(2);
+    let error = handle(&stage.deps(), event, invocation("r"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.name, ErrorName::VerificationError);
+    assert!(stage.aws.happened("mig-1").await.is_empty());
+
+    let event = stage_input("mig-1", json!({}));
+    let error = handle(&stage.deps(), event, invocation("r"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.name, ErrorName::InternalError);
+    assert!(error.message.contains("`phase`"), "{error}");
+}

@@ -1,0 +1,87 @@
+//! Completing and failing task tokens.
+
+use jiff::Timestamp;
+use landfall_common::aws_error::{code, stage_error};
+use landfall_common::state::wait::Wait;
+use landfall_domain::{ErrorName, MigrationRecord, StageError};
+use serde_json::Value;
+
+use crate::Deps;
+
+/// Errors that mean the token is used, or its execution gone: nobody is left to tell.
+const DEAD: [&str; 3] = ["TaskDoesNotExist", "TaskTimedOut", "InvalidToken"];
+
+/// Tells the workflow that what it waits for is there, then closes the wait. A crash in between makes the next
+/// sweep find a dead token and close the wait.
+pub(crate) async fn succeed(deps: &Deps, wait: &Wait, output: &Value) -> Result<(), StageError> {
+    let sent = deps
+        .sfn
+        .send_task_success()
+        .task_token(&wait.task_token)
+        .output(output.to_string())
+        .send()
+        .await;
+    if let Err(error) = sent {
+        if !code(&error).is_some_and(|code| DEAD.contains(&code)) {
+            return Err(stage_error(
+                &error,
+                ErrorName::InternalError,
+                "states:SendTaskSuccess",
+            ));
+        }
+        tracing::info!("the token of a wait is used already; the wait is closed");
+    }
+    deps.journal.store.close_wait(wait).await?;
+    Ok(())
+}
+
+/// Tells the workflow that it will never be there.
+pub(crate) async fn fail(deps: &Deps, wait: &Wait, error: &StageError) -> Result<(), StageError> {
+    tracing::warn!(error = error.name.as_str(), "a wait has failed: {error}");
+    let sent = deps
+        .sfn
+        .send_task_failure()
+        .task_token(&wait.task_token)
+        .error(error.name.as_str())
+        .cause(error.cause())
+        .send()
+        .await;
+    if let Err(error) = sent
+        && !code(&error).is_some_and(|code| DEAD.contains(&code))
+    {
+        return Err(stage_error(
+            &error,
+            ErrorName::InternalError,
+            "states:SendTaskFailure",
+        ));
+    }
+    deps.journal.store.close_wait(wait).await?;
+    Ok(())
+}
+
+/// Whether the wait's deadline has passed.
+pub(crate) fn overdue(wait: &Wait, now: Timestamp) -> bool {
+    wait.due_at.parse::<Timestamp>().is_ok_and(|due| due < now)
+}
+
+/// The record of a wait; `None` (and the wait closed) when its attempt is over.
+pub(crate) async fn live_record(
+    deps: &Deps,
+    wait: &Wait,
+) -> Result<Option<MigrationRecord>, StageError> {
+    let record = deps.journal.store.get(&wait.key).await?;
+    match record {
+        Some(record) if record.attempt == wait.attempt && !record.status.is_end() => {
+            landfall_common::telemetry::identify(&record);
+            Ok(Some(record))
+        }
+        _ => {
+            tracing::info!(
+                migrationId = wait.key.migration_id,
+                "a wait of an attempt that is over is closed"
+            );
+            deps.journal.store.close_wait(wait).await?;
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The function in a world where one migration, `mig-1`, waits with `token-1`.
+
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_ssm::operation::get_command_invocation as invocation;
+use aws_smithy_mocks::{RuleMode, mock_client};
+use landfall_common::Invocation;
+use landfall_common::state::wait::{Phase, Wait, WaitKind};
+use landfall_domain::record::{AgentCommand, Launch};
+use landfall_domain::{StageError, Status};
+use landfall_mgn::Mgn;
+use serde_json::{Value, json};
+use watch_migrations::{Deps, handle};
+
+use crate::mgn::{self, Account, Job, Server};
+use crate::support::{Aws, Calls, answer, key, now, record, stage_input};
+use crate::tasks::{self, Ended, Tasks};
+
+/// What SSM says of the agent's installation.
+#[derive(Clone, Default)]
+pub(crate) struct Command {
+    status: String,
+    output: String,
+}
+
+impl Command {
+    pub(crate) fn ended(status: &str, output: &str) -> Self {
+        Self {
+            status: status.into(),
+            output: output.into(),
+        }
+    }
+}
+
+fn ssm(command: &Arc<Mutex<Command>>, calls: &Calls) -> aws_sdk_ssm::Client {
+    use aws_sdk_ssm::Client;
+    let get = answer!(
+        calls,
+        command = command,
+        Client::get_command_invocation,
+        invocation::GetCommandInvocationError,
+        "GetCommandInvocation",
+        |_input| {
+            Ok(invocation::GetCommandInvocationOutput::builder()
+                .status(command.status.as_str().into())
+                .standard_output_content(&command.output)
+                .build())
+        }
+    );
+    mock_client!(aws_sdk_ssm, RuleMode::MatchAny, [&get])
+}
+
+#[derive(Default)]
+pub(crate) struct Stage {
+    pub(crate) aws: Aws,
+    pub(crate) account: Arc<Mutex<Account>>,
+    pub(crate) tasks: Arc<Mutex<Tasks>>,
+    pub(crate) command: Arc<Mutex<Command>>,
+}
+
+impl Stage {
+    /// The agent of `mig-1` was sent, and MGN knows its server.
+    pub(crate) async fn agent() -> Self {
+        let stage = Self::default();
+        stage.also_agent("mig-1").await;
+        stage
+    }
+
+    /// Another migration whose agent was sent.
+    pub(crate) async fn also_agent(&self, id: &str) {
+        let mut preparing = record(id, Status::Preparing);
+        preparing.source_server_id = None;
+        self.aws.put(preparing).await;
+        let server = Server::of(id, "NOT_READY");
+        self.account.lock().unwrap().servers.push(server);
+        let mut wait = wait(id, WaitKind::Agent);
+        wait.source_server_id = None;
+        wait.command = Some(AgentCommand {
+            command_id: "command-1".into(),
+            instance_id: "mi-1".into(),
+        });
+        self.aws.store().open_wait(&wait).await.unwrap();
+    }
+
+    /// `mig-1` replicates without lag; no wait is open.
+    pub(crate) async fn replicating() -> Self {
+        let stage = Self::default();
+        stage.aws.put(record("mig-1", Status::Replicating)).await;
+        let server = Server::of("mig-1", "READY_FOR_TEST");
+        stage.account.lock().unwrap().servers.push(server);
+        stage
+    }
+
+    /// `mig-1` replicates without lag, and waits for that.
+    pub(crate) async fn replication_waits() -> Self {
+        let stage = Self::replicating().await;
+        let wait = wait("mig-1", WaitKind::Replication);
+        stage.aws.store().open_wait(&wait).await.unwrap();
+        stage
+    }
+
+    /// The test job of `mig-1` is completed; its launch ended as told.
+    pub(crate) async fn launching(status: &str, instance: Option<&str>) -> Self {
+        let stage = Self::default();
+        let mut testing = record("mig-1", Status::Testing);
+        testing.done.test = Some(Launch {
+            job_id: "mgnjob-1".into(),
+            settings_digest: "settings".into(),
+            started_at: now().to_string(),
+            instance_id: None,
+            verified_at: None,
+        });
+        stage.aws.put(testing).await;
+        let mut wait = wait("mig-1", WaitKind::TestLaunch);
+        wait.job_id = Some("mgnjob-1".into());
+        stage.aws.store().open_wait(&wait).await.unwrap();
+        stage.account.lock().unwrap().jobs.push(Job {
+            id: "mgnjob-1".into(),
+            completed: true,
+            servers: vec![("s-mig-1".into(), status.into(), instance.map(str::to_owned))],
+            tags: [].into(),
+        });
+        stage
+    }
+
+    pub(crate) async fn handle(&self, event: Value) -> Result<Value, StageError> {
+        self.handle_at(event, &now().to_string()).await
+    }
+
+    async fn handle_at(&self, event: Value, at: &str) -> Result<Value, StageError> {
+        let calls = &self.aws.calls;
+        let deps = Deps {
+            journal: self.aws.journal(),
+            mgn: Mgn::with_client(mgn::client(&self.account, calls)),
+            sfn: tasks::sfn(&self.tasks, calls),
+            ssm: ssm(&self.command, calls),
+        };
+        let invocation = Invocation {
+            request_id: "request-1".into(),
+            now: at.parse().unwrap(),
+        };
+        handle(&deps, event, invocation).await
+    }
+
+    pub(crate) async fn sweep(&self) -> Result<Value, StageError> {
+        self.handle(json!({ "action": "sweep" })).await
+    }
+
+    pub(crate) async fn sweep_at(&self, at: &str) -> Result<Value, StageError> {
+        self.handle_at(json!({ "action": "sweep" }), at).await
+    }
+
+    pub(crate) fn open_event(token: &str) -> Value {
+        stage_input("mig-1", json!({ "action": "await", "taskToken": token }))
+    }
+
+    pub(crate) async fn open(&self, token: &str) -> Result<Value, StageError> {
+        self.handle(Self::open_event(token)).await
+    }
+
+    /// How the task of `token-1` ended.
+    pub(crate) fn task(&self) -> Option<Ended> {
+        self.tasks.lock().unwrap().get("token-1").cloned()
+    }
+
+    pub(crate) async fn waits(&self) -> Vec<Wait> {
+        self.aws.store().waits(Phase::Waiting).await.unwrap()
+    }
+
+    pub(crate) fn server(&self, change: impl FnOnce(&mut Server)) {
+        change(&mut self.account.lock().unwrap().servers[0]);
+    }
+
+    pub(crate) fn job(&self, change: impl FnOnce(&mut Job)) {
+        change(&mut self.account.lock().unwrap().jobs[0]);
+    }
+}
+
+fn wait(id: &str, kind: WaitKind) -> Wait {
+    let token = id.replace("mig", "token");
+    Wait {
+        key: key(id),
+        attempt: 1,
+        correlation_id: format!("mig-c-{id}"),
+        kind,
+        phase: Phase::Waiting,
+        task_token: token,
+        due_at: "2026-11-21T14:00:00Z".into(),
+        created_at: now().to_string(),
+        source_vm_id: format!("vm-{id}"),
+        source_server_id: Some(format!("s-{id}")),
+        command: None,
+        policy: record(id, Status::Requested).request.policy,
+        intent_id: None,
+        job_id: None,
+        closed: false,
+    }
+}

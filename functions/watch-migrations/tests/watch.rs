@@ -1,0 +1,345 @@
+//! `watch-migrations` against AWS in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::result_large_err,
+    clippy::large_futures,
+    reason = "helpers of tests"
+)]
+
+#[path = "../../../shared/mgn/tests/support/mod.rs"]
+mod mgn;
+mod stage;
+#[path = "../../../shared/common/tests/support/mod.rs"]
+mod support;
+#[path = "../../../shared/common/tests/support/tasks.rs"]
+mod tasks;
+
+use landfall_domain::{ErrorName, Status};
+use serde_json::json;
+use stage::{Command, Stage};
+use support::{Fault, key};
+use tasks::Ended;
+
+fn failed(ended: Option<Ended>) -> (String, String) {
+    match ended {
+        Some(Ended::Failed(name, cause)) => (name, cause),
+        other => panic!("{other:?} instead of a failure"),
+    }
+}
+
+#[tokio::test]
+async fn nothing_waits_and_nothing_is_asked() {
+    let stage = Stage::default();
+    assert_eq!(stage.sweep().await.unwrap(), json!({ "waits": 0 }));
+    assert_eq!(stage.aws.calls.made(), ["Query"]);
+}
+
+#[tokio::test]
+async fn an_agent_that_mgn_knows_completes_its_wait() {
+    let stage = Stage::agent().await;
+    stage.sweep().await.unwrap();
+    let record = stage.aws.record("mig-1").await;
+    assert_eq!(record.status, Status::Replicating);
+    assert_eq!(record.source_server_id.as_deref(), Some("s-mig-1"));
+    assert_eq!(stage.aws.happened("mig-1").await, ["SourcePrepared"]);
+    let output = json!({ "sourceServerId": "s-mig-1" });
+    assert_eq!(stage.task(), Some(Ended::Succeeded(output)));
+    assert!(stage.waits().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_installation_that_fails_is_told_with_its_output() {
+    let cases = [
+        ("Failed", "Error: no space left on device"),
+        // The real installer ends with exit code 0 after some errors.
+        (
+            "Success",
+            "Installation failed. Learn more about installation issues",
+        ),
+        ("TimedOut", "waiting"),
+    ];
+    for (status, output) in cases {
+        let stage = Stage::agent().await;
+        stage.account.lock().unwrap().servers.clear();
+        *stage.command.lock().unwrap() = Command::ended(status, output);
+        stage.sweep().await.unwrap();
+        let (name, cause) = failed(stage.task());
+        assert_eq!(name, "SourcePreparationError", "{status}");
+        assert!(cause.contains("command-1"), "{cause}");
+        if status != "Success" {
+            assert!(cause.contains(output) && cause.contains(status), "{cause}");
+        }
+        assert!(stage.waits().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_installation_under_way_goes_on_until_its_deadline() {
+    for status in ["InProgress", "Pending", "Success"] {
+        let stage = Stage::agent().await;
+        stage.account.lock().unwrap().servers.clear();
+        *stage.command.lock().unwrap() = Command::ended(status, "all is well");
+        stage.sweep().await.unwrap();
+        assert_eq!(stage.task(), None, "{status}");
+        assert_eq!(stage.waits().await.len(), 1);
+        stage.sweep_at("2026-11-21T15:00:00Z").await.unwrap();
+        let (name, cause) = failed(stage.task());
+        assert_eq!(name, "SourcePreparationError");
+        assert!(cause.contains("did not register"), "{cause}");
+    }
+}
+
+#[tokio::test]
+async fn two_servers_of_one_machine_are_left_to_a_person() {
+    let stage = Stage::agent().await;
+    let mut twin = mgn::Server::of("mig-1", "NOT_READY");
+    twin.id = "s-twin".into();
+    stage.account.lock().unwrap().servers.push(twin);
+    stage.sweep().await.unwrap();
+    let (name, cause) = failed(stage.task());
+    assert_eq!(name, "SourcePreparationError");
+    assert!(cause.contains("s-mig-1, s-twin"), "{cause}");
+}
+
+#[tokio::test]
+async fn replication_that_is_ready_at_once_is_seen_when_the_wait_opens() {
+    let stage = Stage::replicating().await;
+    let output = stage.open("token-1").await.unwrap();
+    assert_eq!(output, json!({ "opened": "REPLICATION" }));
+    let record = stage.aws.record("mig-1").await;
+    assert_eq!(record.status, Status::ReadyForTest);
+    assert_eq!(record.progress.unwrap().percent, Some(100));
+    assert_eq!(stage.aws.happened("mig-1").await, ["ReplicationHealthy"]);
+    assert!(matches!(stage.task(), Some(Ended::Succeeded(_))));
+}
+
+#[tokio::test]
+async fn a_lag_saves_its_progress_once_and_completes_when_it_is_gone() {
+    let stage = Stage::replicating().await;
+    stage.server(|server| {
+        server.lag = Some("PT1H".into());
+        server.replicated = 40;
+    });
+    stage.open("token-1").await.unwrap();
+    let progress = stage.aws.record("mig-1").await.progress.unwrap();
+    assert_eq!(
+        (progress.percent, progress.lag_seconds),
+        (Some(40), Some(3600))
+    );
+    let writes = stage.aws.calls.count("TransactWriteItems");
+    stage.sweep().await.unwrap();
+    assert_eq!(
+        stage.aws.calls.count("TransactWriteItems"),
+        writes,
+        "nothing is new"
+    );
+    assert_eq!(stage.task(), None);
+    stage.server(|server| server.lag = Some("PT0S".into()));
+    stage.sweep().await.unwrap();
+    assert!(matches!(stage.task(), Some(Ended::Succeeded(_))));
+    assert_eq!(stage.aws.happened("mig-1").await, ["ReplicationHealthy"]);
+}
+
+#[tokio::test]
+async fn a_stall_is_announced_when_it_begins_and_again_after_it_ended() {
+    let stage = Stage::replicating().await;
+    stage.server(|server| {
+        server.state = "STALLED".into();
+        server.error = Some("NOT_CONVERGING".into());
+    });
+    stage.open("token-1").await.unwrap();
+    stage.sweep().await.unwrap();
+    stage.sweep().await.unwrap();
+    assert_eq!(stage.aws.happened("mig-1").await, ["ReplicationStalled"]);
+    let (_, detail) = stage.aws.events.lock().unwrap()[0].clone();
+    assert_eq!(detail["reasonCode"], "NOT_CONVERGING");
+    stage.server(|server| server.state = "RESCAN".into());
+    stage.sweep().await.unwrap();
+    stage.server(|server| server.state = "STALLED".into());
+    stage.sweep().await.unwrap();
+    assert_eq!(stage.aws.happened("mig-1").await.len(), 2);
+    assert_eq!(stage.task(), None);
+}
+
+#[tokio::test]
+async fn what_waiting_cannot_mend_fails_the_task() {
+    let stage = Stage::replicating().await;
+    stage.server(|server| server.state = "DISCONNECTED".into());
+    stage.open("token-1").await.unwrap();
+    let (name, cause) = failed(stage.task());
+    assert_eq!(name, "MigrationExecutionError");
+    assert!(cause.contains("reinstall the replication agent"), "{cause}");
+    assert!(cause.contains("SERVER_DISCONNECTED"), "{cause}");
+
+    let stage = Stage::replicating().await;
+    stage.account.lock().unwrap().servers.clear();
+    stage.open("token-1").await.unwrap();
+    let (name, cause) = failed(stage.task());
+    assert_eq!(name, "MigrationExecutionError");
+    assert!(cause.contains("no longer knows"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_launch_ends_when_its_job_has_ended_and_the_instance_is_known() {
+    let stage = Stage::launching("LAUNCHED", None).await;
+    stage.job(|job| job.completed = false);
+    stage.sweep().await.unwrap();
+    assert_eq!(stage.task(), None, "the job is under way");
+    stage.job(|job| job.completed = true);
+    stage.sweep().await.unwrap();
+    assert_eq!(stage.task(), None, "the instance is not known yet");
+    stage.job(|job| job.servers[0].2 = Some("i-1".into()));
+    stage.sweep().await.unwrap();
+    let output = json!({ "instanceId": "i-1", "jobId": "mgnjob-1" });
+    assert_eq!(stage.task(), Some(Ended::Succeeded(output)));
+    let record = stage.aws.record("mig-1").await;
+    let launch = record.done.test.unwrap();
+    assert_eq!(launch.instance_id.as_deref(), Some("i-1"));
+    assert_eq!(stage.aws.happened("mig-1").await, ["TestLaunched"]);
+    stage.sweep().await.unwrap();
+    assert_eq!(stage.aws.happened("mig-1").await, ["TestLaunched"]);
+}
+
+#[tokio::test]
+async fn a_failed_launch_tells_mgn_s_own_words() {
+    for status in ["FAILED", "TERMINATED", "SOMETHING_NEW"] {
+        let stage = Stage::launching(status, None).await;
+        let line = |server: &str, raw: &str| ("LAUNCH_FAILED".into(), server.into(), raw.into());
+        stage.account.lock().unwrap().log = vec![
+            line(
+                "s-mig-1",
+                "VcpuLimitExceeded: you have requested more vCPUs",
+            ),
+            line("s-of-another", "another error"),
+        ];
+        stage.sweep().await.unwrap();
+        let (name, cause) = failed(stage.task());
+        assert_eq!(name, "MigrationExecutionError");
+        assert!(cause.contains("VcpuLimitExceeded"), "{cause}");
+        assert!(cause.contains(status), "{cause}");
+        assert!(!cause.contains("another error"), "{cause}");
+        assert_eq!(stage.aws.happened("mig-1").await, ["TestLaunchFailed"]);
+        let (_, detail) = stage.aws.events.lock().unwrap()[0].clone();
+        let raw = detail["evidence"]["rawError"].as_str().unwrap();
+        assert!(raw.contains("VcpuLimitExceeded"), "{raw}");
+        assert_eq!(detail["jobId"], "mgnjob-1");
+        assert!(stage.waits().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_dead_token_closes_the_wait() {
+    for stage in [Stage::agent().await, Stage::launching("FAILED", None).await] {
+        let dead = Ended::Succeeded("by somebody else".into());
+        stage
+            .tasks
+            .lock()
+            .unwrap()
+            .insert("token-1".into(), dead.clone());
+        stage.sweep().await.unwrap();
+        assert!(stage.waits().await.is_empty());
+        assert_eq!(stage.task(), Some(dead));
+    }
+}
+
+#[tokio::test]
+async fn a_wait_of_an_attempt_that_is_over_is_closed_in_silence() {
+    let stage = Stage::agent().await;
+    let record = stage.aws.record("mig-1").await;
+    let change = landfall_common::state::Change::to(
+        Status::Failed,
+        landfall_domain::EventType::MigrationFailed,
+    );
+    let store = stage.aws.store();
+    store
+        .transition(record, &change, support::now())
+        .await
+        .unwrap();
+    stage.sweep().await.unwrap();
+    assert!(stage.waits().await.is_empty());
+    assert_eq!(stage.task(), None);
+}
+
+#[tokio::test]
+async fn every_call_of_a_sweep_may_fail_once_and_the_next_sweep_makes_it_good() {
+    for kind in ["agent", "replication", "launched", "failed"] {
+        let make = async || match kind {
+            "agent" => Stage::agent().await,
+            "replication" => Stage::replication_waits().await,
+            "launched" => Stage::launching("LAUNCHED", Some("i-1")).await,
+            _ => Stage::launching("FAILED", None).await,
+        };
+        let (calls, happened, ended) = {
+            let stage = make().await;
+            stage.sweep().await.unwrap();
+            let happened = stage.aws.happened("mig-1").await;
+            (stage.aws.calls.made(), happened, stage.task())
+        };
+        for (nth, call) in calls.iter().enumerate() {
+            for fault in Fault::ALL {
+                let case = format!("{kind}: call {nth} {call} {fault:?}");
+                let stage = make().await;
+                stage.aws.calls.fail_nth(nth, fault);
+                let first = stage.sweep().await;
+                // What all depends on fails the sweep; what one wait needs is left to the next sweep.
+                if matches!(*call, "Query" | "DescribeSourceServers" | "DescribeJobs") {
+                    let error = first.unwrap_err();
+                    if fault != Fault::Refused {
+                        assert_eq!(error.name, ErrorName::DependencyUnavailable, "{case}");
+                    }
+                } else {
+                    assert_eq!(first.unwrap(), json!({ "waits": 1 }), "{case}");
+                }
+                stage.sweep().await.unwrap();
+                let mut told = stage.aws.happened("mig-1").await;
+                // A failure is noted before its token is used: a fault in between tells it twice, never not.
+                told.dedup();
+                assert_eq!(told, happened, "{case}");
+                // What a second sweep says of a token may be shorter, but not another end.
+                let same = match (stage.task(), &ended) {
+                    (Some(Ended::Succeeded(_)), Some(Ended::Succeeded(_))) => true,
+                    (now, ended) => now == *ended,
+                };
+                assert!(same, "{case}: {:?}", stage.task());
+                assert!(stage.waits().await.is_empty(), "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_wait_s_fault_does_not_hold_up_the_others() {
+    let stage = Stage::agent().await;
+    stage.also_agent("mig-2").await;
+    // Of the first wait: the reads for all are Query and DescribeSourceServers.
+    stage.aws.calls.fail_nth(2, Fault::Refused);
+    stage.sweep().await.unwrap();
+    let open: Vec<_> = stage.waits().await.into_iter().map(|w| w.key).collect();
+    assert_eq!(open.len(), 1);
+    assert!(open == [key("mig-1")] || open == [key("mig-2")]);
+}
+
+#[tokio::test]
+async fn opening_twice_keeps_the_newer_token_and_an_ended_attempt_is_refused() {
+    let stage = Stage::replicating().await;
+    stage.server(|server| server.lag = None);
+    stage.open("token-1").await.unwrap();
+    stage.open("token-2").await.unwrap();
+    let waits = stage.waits().await;
+    assert_eq!(waits.len(), 1);
+    assert_eq!(waits[0].task_token, "token-2");
+
+    let mut event = Stage::open_event("token-3");
+    event["attempt"] = json!(2);
+    let error = stage.handle(event).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::PrerequisiteError);
+
+    let error = stage
+        .handle(json!({ "action": "await" }))
+        .await
+        .unwrap_err();
+    assert_eq!(error.name, ErrorName::InternalError);
+    assert!(error.message.contains("missing field `"), "{error}");
+}

@@ -1,0 +1,193 @@
+//! The published schemas say what the code does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use jsonschema::Validator;
+use landfall_domain::event::{Detail, SCHEMA_VERSION};
+use landfall_domain::{EventType, Finding, Status};
+use serde_json::{Value, json};
+
+/// Where the descriptions are written: the documentation of each event.
+const EVENTS: &str = include_str!("../../domain/src/event.rs");
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../schemas")
+}
+
+fn read(name: &str) -> Value {
+    let path = folder().join(name);
+    let text = std::fs::read_to_string(&path);
+    let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn schema(name: &str) -> Validator {
+    jsonschema::draft202012::new(&read(name)).unwrap()
+}
+
+fn faults(validator: &Validator, value: &Value) -> Vec<String> {
+    let errors = validator.iter_errors(value);
+    errors
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect()
+}
+
+/// The documentation of each event type.
+fn documented() -> BTreeMap<&'static str, &'static str> {
+    let lines: Vec<&str> = EVENTS.lines().map(str::trim).collect();
+    lines
+        .windows(2)
+        .filter_map(|pair| {
+            let doc = pair[0].strip_prefix("/// ")?;
+            Some((pair[1].strip_suffix(',')?, doc))
+        })
+        .collect()
+}
+
+fn least() -> Detail {
+    Detail {
+        schema_version: SCHEMA_VERSION.into(),
+        tenant_id: "default".into(),
+        migration_id: "mig-1".into(),
+        correlation_id: "mig-c".into(),
+        app_name: "app".into(),
+        wave: "wave-1".into(),
+        from: None,
+        to: Status::Requested,
+        attempt: 1,
+        source_server_id: None,
+        job_id: None,
+        reason_code: None,
+        evidence: None,
+        occurred_at: "2026-11-21T12:00:00Z".into(),
+    }
+}
+
+fn everything() -> Detail {
+    Detail {
+        from: Some(Status::Testing),
+        source_server_id: Some("s-1".into()),
+        job_id: Some("mgnjob-1".into()),
+        reason_code: Some("FAILED".into()),
+        evidence: Some(json!({ "rawError": "VcpuLimitExceeded" })),
+        ..least()
+    }
+}
+
+#[test]
+fn each_event_type_has_its_schema_and_none_is_left_over() {
+    let mut expected: BTreeSet<String> = ["detail.schema.json".to_owned()].into();
+    let documented = documented();
+    for event in EventType::ALL {
+        let name = format!("{event}.schema.json");
+        let wanted = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": format!("https://landfall.dev/schemas/events/{name}"),
+            "title": event.as_str(),
+            "description": documented[event.as_str()],
+            "$ref": "detail.schema.json",
+        });
+        assert_eq!(read(&format!("events/{name}")), wanted, "{name}");
+        expected.insert(name);
+    }
+    let there = std::fs::read_dir(folder().join("events")).unwrap();
+    let there: BTreeSet<String> = there
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(there, expected);
+}
+
+#[test]
+fn the_detail_fits_with_everything_and_with_the_least() {
+    let validator = schema("events/detail.schema.json");
+    for detail in [least(), everything()] {
+        let value = serde_json::to_value(&detail).unwrap();
+        assert_eq!(faults(&validator, &value), Vec::<String>::new());
+        assert_eq!(serde_json::from_value::<Detail>(value).unwrap(), detail);
+    }
+}
+
+#[test]
+fn the_schema_and_the_type_have_the_same_members() {
+    let members = |detail: Detail| -> BTreeSet<String> {
+        let value = serde_json::to_value(detail).unwrap();
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let schema = read("events/detail.schema.json");
+    let listed = schema["properties"].as_object().unwrap().keys();
+    assert_eq!(members(everything()), listed.cloned().collect());
+    let required = schema["required"].as_array().unwrap().iter();
+    let required = required.map(|name| name.as_str().unwrap().to_owned());
+    assert_eq!(members(least()), required.collect());
+    let statuses = schema["$defs"]["status"]["enum"].clone();
+    assert_eq!(statuses, json!(Status::ALL));
+}
+
+#[test]
+fn what_the_detail_is_not_does_not_fit() {
+    let validator = schema("events/detail.schema.json");
+    let with = |name: &str, value: Value| {
+        let mut detail = serde_json::to_value(everything()).unwrap();
+        detail[name] = value;
+        detail
+    };
+    for (name, value) in [
+        ("surprise", json!(1)),
+        ("to", json!("DONE")),
+        ("from", json!(null)),
+        ("jobId", json!(null)),
+        ("attempt", json!(-1)),
+        ("schemaVersion", json!("2.0")),
+        ("correlationId", json!("")),
+    ] {
+        assert_eq!(faults(&validator, &with(name, value)).len(), 1, "{name}");
+    }
+    for name in ["tenantId", "to", "occurredAt"] {
+        let mut detail = serde_json::to_value(least()).unwrap();
+        detail.as_object_mut().unwrap().remove(name);
+        assert_eq!(faults(&validator, &detail).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn the_callback_s_schema_knows_the_ends_and_the_findings() {
+    let ends: Vec<Status> = Status::ALL.into_iter().filter(|s| s.is_end()).collect();
+    let schema_text = read("callback.schema.json");
+    let listed = &schema_text["properties"]["data"]["properties"]["status"]["enum"];
+    assert_eq!(listed, &json!(ends));
+    let types: Vec<String> = ends
+        .iter()
+        .map(|end| format!("migration.{}", end.as_str().to_lowercase()))
+        .collect();
+    assert_eq!(schema_text["properties"]["type"]["enum"], json!(types));
+
+    let validator = schema("callback.schema.json");
+    let finding = Finding::blocking("HEALTH_CHECK_FAILED", "/healthChecks/0", "answered 503.")
+        .evidence(503, 200)
+        .remedy("Look at the application.");
+    let body = |failure: Value| {
+        json!({
+            "type": "migration.rolled_back", "timestamp": "2026-11-21T12:00:00Z",
+            "data": {
+                "tenantId": "default", "migrationId": "mig-1", "correlationId": "mig-c", "attempt": 1,
+                "status": "ROLLED_BACK", "appName": "app", "wave": "wave-1", "sourceVmId": "vm-1",
+                "sourceServerId": null, "targetInstanceId": null, "startedAt": "2026-11-21T11:00:00Z",
+                "endedAt": null, "failure": failure,
+            },
+        })
+    };
+    let failure = json!({ "error": "VerificationError", "message": "m", "state": "VerifyTest", "findings": [finding] });
+    for failure in [failure, Value::Null] {
+        assert_eq!(faults(&validator, &body(failure)), Vec::<String>::new());
+    }
+    let mut unknown = body(Value::Null);
+    unknown["data"]["surprise"] = json!(1);
+    assert_eq!(faults(&validator, &unknown).len(), 1);
+}

@@ -1,0 +1,73 @@
+//! Step Functions' task tokens.
+#![allow(dead_code, reason = "each test takes the part it needs")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_sfn::operation::{send_task_failure as failure, send_task_success as success};
+use aws_smithy_mocks::{RuleMode, mock_client};
+use serde_json::Value;
+
+use crate::support::{Calls, answer, refusal};
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With its output.
+    Succeeded(Value),
+    /// With its error and cause.
+    Failed(String, String),
+}
+
+/// Ended tasks by token: a token works once.
+pub(crate) type Tasks = BTreeMap<String, Ended>;
+
+fn used<E>(tasks: &Tasks, token: &str, error: E) -> Result<(), E> {
+    if tasks.contains_key(token) {
+        Err(error)
+    } else {
+        Ok(())
+    }
+}
+
+pub(crate) fn sfn(tasks: &Arc<Mutex<Tasks>>, calls: &Calls) -> aws_sdk_sfn::Client {
+    use aws_sdk_sfn::Client;
+    let succeed = answer!(
+        calls,
+        tasks = tasks,
+        Client::send_task_success,
+        success::SendTaskSuccessError,
+        "SendTaskSuccess",
+        |input| {
+            let token = input.task_token().unwrap();
+            used(
+                tasks,
+                token,
+                refusal!(success::SendTaskSuccessError, "TaskTimedOut"),
+            )?;
+            let output = serde_json::from_str(input.output().unwrap()).unwrap();
+            tasks.insert(token.to_owned(), Ended::Succeeded(output));
+            Ok(success::SendTaskSuccessOutput::builder().build())
+        }
+    );
+    let fail = answer!(
+        calls,
+        tasks = tasks,
+        Client::send_task_failure,
+        failure::SendTaskFailureError,
+        "SendTaskFailure",
+        |input| {
+            let token = input.task_token().unwrap();
+            used(
+                tasks,
+                token,
+                refusal!(failure::SendTaskFailureError, "TaskTimedOut"),
+            )?;
+            let text = |value: Option<&str>| value.unwrap().to_owned();
+            let ended = Ended::Failed(text(input.error()), text(input.cause()));
+            tasks.insert(token.to_owned(), ended);
+            Ok(failure::SendTaskFailureOutput::builder().build())
+        }
+    );
+    mock_client!(aws_sdk_sfn, RuleMode::MatchAny, [&succeed, &fail])
+}
