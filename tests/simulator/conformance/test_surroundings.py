@@ -1,0 +1,185 @@
+"""What stands round MGN: Run Command, quotas, the source's systems, the callback sink, the control plane."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+from conftest import SECRET, eventually, machine
+
+AGENT = {"linux": "AWS-RunShellScript", "windows": "AWS-RunPowerShellScript"}
+
+
+def install(ssm, node, name, system):
+    program = "./aws-replication-installer-init" if system == "linux" else "& .\\AwsReplicationWindowsInstaller.exe"
+    command = f"{program} --region us-east-1 --no-prompt --user-provided-id '{name}'"
+    sent = ssm.send_command(InstanceIds=[node], DocumentName=AGENT[system], Parameters={"commands": [command]})["Command"]
+
+    def look():
+        seen = ssm.get_command_invocation(CommandId=sent["CommandId"], InstanceId=node)
+        return seen if seen["Status"] not in ("Pending", "InProgress") else None
+
+    return eventually(look)
+
+
+@pytest.mark.parametrize("system", ["linux", "windows"])
+def test_installing_the_agent_makes_the_server_appear_once(simulator, mgn, system):
+    one = machine("vm-1", os=system, replicated=False)
+    simulator.sim("POST", "seed", {"initializeMgn": True, "servers": [one]})
+    assert mgn.describe_source_servers()["items"] == []
+    ssm = simulator.client("ssm")
+    found = ssm.describe_instance_information(Filters=[{"Key": "tag:landfall:sourceVmId", "Values": ["vm-1"]}])
+    node = found["InstanceInformationList"][0]
+    assert (node["PingStatus"], node["PlatformType"].lower()) == ("Online", system)
+    done = install(ssm, node["InstanceId"], "vm-1", system)
+    assert done["Status"] == "Success"
+    server = mgn.describe_source_servers()["items"][0]
+    assert server["sourceServerID"] in done["StandardOutputContent"]
+    assert server["userProvidedID"] == "vm-1"
+    assert server["lifeCycle"]["state"] in ("NOT_READY", "READY_FOR_TEST")
+    install(ssm, node["InstanceId"], "vm-1", system)
+    assert len(mgn.describe_source_servers()["items"]) == 1
+
+
+def test_a_failing_agent_fails_its_command(simulator, mgn):
+    one = machine("vm-1", replicated=False, agentFailure="no space left on /")
+    simulator.sim("POST", "seed", {"initializeMgn": True, "servers": [one]})
+    done = install(simulator.client("ssm"), one["ssmInstanceId"], "vm-1", "linux")
+    assert done["Status"] == "Failed"
+    assert "Error details: no space left on /" in done["StandardOutputContent"]
+    assert mgn.describe_source_servers()["items"] == []
+
+
+def test_run_command_refuses_what_it_cannot_run(simulator):
+    one = machine("vm-1", replicated=False, ssmOnline=False)
+    two = machine("vm-2", replicated=False)
+    simulator.sim("POST", "seed", {"initializeMgn": True, "servers": [one, two]})
+    ssm = simulator.client("ssm")
+    for node, document, code in [
+        (one["ssmInstanceId"], AGENT["linux"], "InvalidInstanceId"),
+        ("mi-00000000000000000", AGENT["linux"], "InvalidInstanceId"),
+        (two["ssmInstanceId"], AGENT["windows"], "UnsupportedPlatformType"),
+        (two["ssmInstanceId"], "No-Such-Document", "InvalidDocument"),
+    ]:
+        with pytest.raises(ClientError, match=code):
+            ssm.send_command(InstanceIds=[node], DocumentName=document, Parameters={"commands": ["true"]})
+
+
+def test_quotas_have_the_services_codes(simulator):
+    quotas = simulator.client("service-quotas")
+    assert quotas.get_service_quota(ServiceCode="mgn", QuotaCode="L-FE2EBE17")["Quota"]["Value"] == 20
+    assert len(quotas.list_service_quotas(ServiceCode="mgn")["Quotas"]) == 15
+    with pytest.raises(ClientError, match="NoSuchResource"):
+        quotas.get_service_quota(ServiceCode="mgn", QuotaCode="L-00000000")
+
+
+def test_ec2_offers_types_itself_and_needs_ministack_for_the_rest(simulator):
+    ec2 = simulator.client("ec2")
+    wanted = [{"Name": "instance-type", "Values": ["t3.large", "t9.mega"]}]
+    offered = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=wanted)["InstanceTypeOfferings"]
+    assert {(o["InstanceType"], o["Location"]) for o in offered} == {("t3.large", f"us-east-1{zone}") for zone in "abc"}
+    with pytest.raises(ClientError, match="Unavailable"):
+        ec2.describe_instances()
+
+
+def signed(body, secret=SECRET, message="msg_1"):
+    stamp = str(int(time.time()))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.new(key, f"{message}.{stamp}.".encode() + body, hashlib.sha256).digest()
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": message,
+        "webhook-timestamp": stamp,
+        "webhook-signature": "v1," + base64.b64encode(digest).decode(),
+    }
+
+
+def test_callbacks_are_verified_kept_and_answered(simulator):
+    body = json.dumps({"status": "SUCCEEDED"}).encode()
+    assert simulator.call("POST", "/sink/runbook", headers=signed(body), raw=body)[0] == 204
+    forged = signed(body, secret="whsec_" + base64.b64encode(b"other").decode())
+    assert simulator.call("POST", "/sink/runbook", headers=forged, raw=body)[0] == 401
+    simulator.sim("POST", "sink", {"name": "flaky", "status": [500]})
+    answers = [simulator.call("POST", "/sink/flaky", headers=signed(body), raw=body)[0] for _ in range(2)]
+    assert answers == [500, 204]
+    kept = simulator.sim("GET", "callbacks")
+    assert [(c["name"], c["verified"]) for c in kept] == [("runbook", True), ("runbook", False), ("flaky", True), ("flaky", True)]
+    assert kept[0]["body"] == {"status": "SUCCEEDED"}
+    assert kept[0]["headers"]["webhook-id"] == "msg_1"
+
+
+def test_the_sources_systems(simulator):
+    simulator.sim("POST", "seed", {
+        "servers": [machine("vm-az", power="azure", replicated=False)],
+        "cmf": [{"server_id": "7", "server_name": "web-01"}],
+        "cmdb": [{"table": "cmdb_ci_server", "sys_id": "abc", "install_status": "1"}],
+    })  # fmt: skip
+    assert json.loads(simulator.call("GET", "/cmf/user/server?server_name=web-01")[2])[0]["server_id"] == "7"
+    assert simulator.call("PUT", "/cmf/user/server/7", {"migration_status": "done"})[0] == 200
+    record = "/cmdb/api/now/table/cmdb_ci_server/abc"
+    assert simulator.call("PATCH", record, {"install_status": "7"})[0] == 200
+    assert json.loads(simulator.call("GET", record)[2])["result"]["install_status"] == "7"
+
+    token = json.loads(simulator.call("POST", "/azure/tenant/oauth2/v2.0/token", raw=b"grant_type=client_credentials")[2])
+    bearer = {"Authorization": f"Bearer {token['access_token']}", "Content-Type": "application/json"}
+    compute = "/azure/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute"
+    assert simulator.call("GET", f"{compute}/virtualMachines/vm-az/instanceView")[0] == 401
+
+    def power():
+        view = json.loads(simulator.call("GET", f"{compute}/virtualMachines/vm-az/instanceView?api-version=2024-07-01", headers=bearer)[2])
+        return view["statuses"][1]["code"]
+
+    assert power() == "PowerState/running"
+    assert simulator.call("POST", f"{compute}/virtualMachines/vm-az/deallocate", headers=bearer)[0] == 202
+    assert power() == "PowerState/deallocated"
+    snapshot = f"{compute}/snapshots/before"
+    assert simulator.call("PUT", snapshot, {"location": "westeurope"}, bearer)[0] == 201
+    assert simulator.call("GET", snapshot, headers=bearer)[0] == 200
+    assert simulator.call("DELETE", snapshot, headers=bearer)[0] == 202
+    assert simulator.call("GET", snapshot, headers=bearer)[0] == 404
+
+
+def test_the_control_plane_tells_what_was_called(simulator, mgn):
+    server = simulator.seed("vm-1")["vm-1"]
+    mgn.start_test(sourceServerIDs=[server])
+    with pytest.raises(ClientError):
+        mgn.start_test(sourceServerIDs=[server])
+    calls = simulator.sim("GET", "calls?service=mgn&operation=StartTest")
+    assert [(c["ok"], c["sourceServerIDs"]) for c in calls] == [(True, [server]), (False, [server])]
+    simulator.sim("DELETE", "calls")
+    assert simulator.sim("GET", "calls") == []
+    assert server in simulator.sim("GET", "state")["servers"]
+
+
+def test_seeding_twice_adds_nothing(simulator, mgn):
+    first = simulator.seed("vm-1")
+    assert simulator.seed("vm-1") == first
+    assert len(mgn.describe_source_servers()["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("seed", {"servers": [{"sourceVmId": "x", "hostname": "x", "colour": "blue"}]}),
+        ("clock", {"scale": 0}),
+        ("switches", {"timestampFormat": "epoch"}),
+        ("faults", {"kind": "earthquake"}),
+        ("servers/vm-none", {"healthy": False}),
+    ],
+)
+def test_a_wrong_order_is_refused_with_a_reason(simulator, path, body):
+    status, _, text = simulator.call("POST", f"/_sim/{path}", body)
+    assert status in (400, 404)
+    assert json.loads(text)["error"]
+
+
+def test_events_can_be_lost_and_doubled(simulator, mgn):
+    servers = simulator.seed("vm-1", "vm-2")
+    simulator.sim("POST", "faults", {"service": "events", "kind": "lose-event", "count": 1})
+    simulator.sim("POST", "faults", {"service": "events", "kind": "double-event", "count": 1})
+    job = mgn.start_test(sourceServerIDs=list(servers.values()))["job"]["jobID"]
+    eventually(lambda: mgn.describe_jobs(filters={"jobIDs": [job]})["items"][0]["status"] == "COMPLETED")
+    assert len(eventually(lambda: simulator.sim("GET", "events"))) == 2

@@ -1,0 +1,340 @@
+//! AWS's protocols: MGN's REST-JSON by path, JSON 1.1 by `X-Amz-Target`, EC2's query protocol by form.
+
+use std::collections::BTreeMap;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{json_body, reply};
+use crate::error::{ApiError, ApiResult};
+use crate::faults::Rule;
+use crate::mgn::{self, validate};
+use crate::resign::Protocol;
+use crate::sim::Sim;
+use crate::{ec2_proxy, quotas, ssm};
+
+/// Answers whatever is none of the simulator's own paths.
+pub(super) async fn answer(
+    sim: &Sim,
+    method: &str,
+    path: &str,
+    query: &[(String, String)],
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Response {
+    if path != "/" {
+        return mgn_call(sim, method, path, query, headers, body).await;
+    }
+    if method != "POST" {
+        return (StatusCode::OK, "Landfall simulator: see GET /_sim/health\n").into_response();
+    }
+    let target = headers
+        .get("x-amz-target")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    match target.split_once('.') {
+        Some(("AmazonSSM", operation)) => json_call(sim, "ssm", operation, headers, body).await,
+        Some(("ServiceQuotasV20190624", operation)) => {
+            json_call(sim, "servicequotas", operation, headers, body).await
+        }
+        Some((service, _)) => {
+            let error = ApiError::new(
+                "UnknownOperationException",
+                400,
+                format!("The simulator does not serve {service}: use MiniStack's endpoint."),
+            );
+            json_11(&Err(error))
+        }
+        None => ec2_call(sim, body).await,
+    }
+}
+
+async fn mgn_call(
+    sim: &Sim,
+    method: &str,
+    path: &str,
+    query: &[(String, String)],
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Response {
+    let Some((name, operation)) = mgn_operation(method, path) else {
+        let error = ApiError::new(
+            "UnknownOperationException",
+            404,
+            format!("There is no {method} {path}."),
+        );
+        return rest_json(404, &Err(error));
+    };
+    let input = match mgn_input(method, path, query, body) {
+        Ok(input) => input,
+        Err(error) => return rest_json(400, &Err(error)),
+    };
+    if name.ends_with("LaunchConfiguration") {
+        // A server's launch template is made when the server appears: nobody sees the one without the other.
+        sim.settle().await;
+    }
+    let (result, rule) = {
+        let mut world = sim.world();
+        let rule = world.faults.meet("mgn", name);
+        let result = match unsigned(headers).or_else(|| rule.as_ref().and_then(Rule::refusal)) {
+            Some(refusal) => Err(refusal),
+            None => mgn::answer(&mut world, name, &input),
+        };
+        reply::log(&mut world, "mgn", name, &input, result.as_ref().err());
+        (result, rule)
+    };
+    reply::finish(rest_json(operation.status, &result), rule).await
+}
+
+fn mgn_operation(method: &str, path: &str) -> Option<(&'static str, &'static validate::Operation)> {
+    let name = if path.starts_with("/tags/") {
+        match method {
+            "GET" => "ListTagsForResource",
+            "POST" => "TagResource",
+            "DELETE" => "UntagResource",
+            _ => return None,
+        }
+    } else {
+        validate::names().find(|name| path.strip_prefix('/') == Some(*name))?
+    };
+    Some((
+        name,
+        validate::operation(name).filter(|op| op.method == method)?,
+    ))
+}
+
+fn mgn_input(method: &str, path: &str, query: &[(String, String)], body: &Bytes) -> ApiResult {
+    let mut input: Map<String, Value> = if body.is_empty() || method != "POST" {
+        Map::new()
+    } else {
+        serde_json::from_slice(body).map_err(|e| {
+            ApiError::validation(
+                "cannotParse",
+                format!("The body is not a JSON object: {e}"),
+                &[],
+            )
+        })?
+    };
+    if let Some(arn) = path.strip_prefix("/tags/") {
+        let arn = percent_encoding::percent_decode_str(arn).decode_utf8_lossy();
+        input.insert("resourceArn".into(), arn.into_owned().into());
+    }
+    for (name, value) in query {
+        match name.as_str() {
+            "tagKeys" => {
+                let keys = input.entry("tagKeys").or_insert_with(|| json!([]));
+                if let Some(keys) = keys.as_array_mut() {
+                    keys.push(value.clone().into());
+                }
+            }
+            "maxResults" => {
+                let number = value
+                    .parse::<i64>()
+                    .map_err(|_| ApiError::field("maxResults", "is not a whole number"))?;
+                input.insert("maxResults".into(), number.into());
+            }
+            other => {
+                input.insert(other.to_owned(), value.clone().into());
+            }
+        }
+    }
+    Ok(input.into())
+}
+
+/// Signatures are not verified; their absence is what AWS answers first.
+fn unsigned(headers: &HeaderMap) -> Option<ApiError> {
+    (!headers.contains_key(header::AUTHORIZATION)).then(|| {
+        ApiError::new(
+            "MissingAuthenticationTokenException",
+            403,
+            "Missing Authentication Token",
+        )
+    })
+}
+
+async fn json_call(
+    sim: &Sim,
+    service: &str,
+    operation: &str,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Response {
+    let Ok(input) = serde_json::from_slice::<Value>(if body.is_empty() { b"{}" } else { body })
+    else {
+        return json_11(&Err(ApiError::new(
+            "SerializationException",
+            400,
+            "The body is not JSON.",
+        )));
+    };
+    let (result, rule) = {
+        let mut world = sim.world();
+        let rule = world.faults.meet(service, operation);
+        let result = match unsigned(headers).or_else(|| rule.as_ref().and_then(Rule::refusal)) {
+            Some(refusal) => Some(Err(refusal)),
+            None if service == "ssm" => ssm::answer(&mut world, operation, &input),
+            None => Some(quotas::answer(&world, operation, &input)),
+        };
+        reply::log(
+            &mut world,
+            service,
+            operation,
+            &input,
+            result.as_ref().and_then(|r| r.as_ref().err()),
+        );
+        (result, rule)
+    };
+    let response = match result {
+        Some(result) => json_11(&result),
+        None => pass(sim, Protocol::Ssm(&format!("AmazonSSM.{operation}")), body).await,
+    };
+    reply::finish(response, rule).await
+}
+
+async fn ec2_call(sim: &Sim, body: &Bytes) -> Response {
+    let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+    let Some(action) = form.get("Action").cloned() else {
+        return xml(
+            400,
+            ec2_proxy::error(
+                "MissingAction",
+                "The request names neither an X-Amz-Target nor an Action.",
+            ),
+        );
+    };
+    let rule = {
+        let mut world = sim.world();
+        let rule = world.faults.meet("ec2", &action);
+        let refusal = rule.as_ref().and_then(Rule::refusal);
+        reply::log(&mut world, "ec2", &action, &Value::Null, refusal.as_ref());
+        if let Some(refusal) = refusal {
+            // EC2 has its own name for it.
+            let throttled = refusal.name == "ThrottlingException";
+            let (name, status) = if throttled {
+                ("RequestLimitExceeded", 503)
+            } else {
+                (refusal.name.as_str(), refusal.status)
+            };
+            return xml(status, ec2_proxy::error(name, &refusal.message));
+        }
+        rule
+    };
+    let response = match action.as_str() {
+        "DescribeInstanceTypeOfferings" => {
+            let region = sim.world().region.clone();
+            xml(200, ec2_proxy::offerings(&form, &region))
+        }
+        // MiniStack has no such operation; what it would change is not looked at by anybody here.
+        "ModifyInstanceAttribute" => xml(200, ec2_proxy::done(&action)),
+        _ => pass(sim, Protocol::Ec2, body).await,
+    };
+    reply::finish(response, rule).await
+}
+
+/// Passes a request on to `MiniStack`.
+async fn pass(sim: &Sim, protocol: Protocol<'_>, body: &Bytes) -> Response {
+    let Some(proxy) = &sim.proxy else {
+        return xml(
+            503,
+            ec2_proxy::error(
+                "Unavailable",
+                "The simulator was started without --ministack-url.",
+            ),
+        );
+    };
+    let (aliases, region) = {
+        let world = sim.world();
+        (world.aliases.clone(), world.region.clone())
+    };
+    match proxy.pass(&region, protocol, body, &aliases).await {
+        Ok(passed) => {
+            let mut response = (passed.status, passed.body).into_response();
+            if let Some(kind) = passed
+                .content_type
+                .and_then(|k| HeaderValue::from_str(&k).ok())
+            {
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            }
+            response
+        }
+        Err(error) => xml(
+            503,
+            ec2_proxy::error("Unavailable", &format!("MiniStack did not answer: {error}")),
+        ),
+    }
+}
+
+fn rest_json(status: u16, result: &ApiResult) -> Response {
+    let (status, kind, body) = match result {
+        Ok(Value::Null) => (
+            status,
+            None,
+            if status == 204 {
+                Body::empty()
+            } else {
+                json_body(&json!({}))
+            },
+        ),
+        Ok(output) => (status, None, json_body(output)),
+        Err(error) => {
+            // The body's own member `code` would be taken for the error's name but for the header.
+            let mut body = error.extra.clone();
+            body.remove("retryAfterSeconds");
+            body.insert("message".into(), error.message.clone().into());
+            body.insert("code".into(), error.name.clone().into());
+            (error.status, Some(error), json_body(&body.into()))
+        }
+    };
+    respond(status, "application/json", kind, body)
+}
+
+fn json_11(result: &ApiResult) -> Response {
+    match result {
+        Ok(output) => respond(200, "application/x-amz-json-1.1", None, json_body(output)),
+        Err(error) => {
+            // JSON 1.1 services answer every client error with 400.
+            let status = if error.status == 429 {
+                400
+            } else {
+                error.status
+            };
+            let body =
+                json!({"__type": error.name, "message": error.message, "Message": error.message});
+            respond(
+                status,
+                "application/x-amz-json-1.1",
+                Some(error),
+                json_body(&body),
+            )
+        }
+    }
+}
+
+fn xml(status: u16, body: String) -> Response {
+    respond(status, "text/xml;charset=UTF-8", None, Body::from(body))
+}
+
+fn respond(status: u16, kind: &'static str, error: Option<&ApiError>, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    if status != 204 {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    if let Some(error) = error {
+        if let Ok(name) = HeaderValue::from_str(&error.name) {
+            headers.insert("x-amzn-errortype", name);
+        }
+        if let Some(seconds) = error.extra.get("retryAfterSeconds").and_then(Value::as_u64) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+    }
+    response
+}

@@ -1,0 +1,197 @@
+//! One port for everything: which service a request is for, by path and headers.
+
+mod aws;
+mod reply;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::control;
+use crate::sim::Sim;
+use crate::source_apis::{Answer, azure, cmdb, cmf};
+use crate::world::BOOT;
+
+/// No request of any simulated service is larger.
+const LARGEST: usize = 8 << 20;
+
+/// The routes.
+pub(crate) fn router(sim: Arc<Sim>) -> Router {
+    // Paths are matched as they arrive: an ARN in a path is one percent-encoded segment.
+    Router::new().fallback(route).with_state(sim)
+}
+
+async fn route(State(sim): State<Arc<Sim>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, LARGEST).await else {
+        return (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is too large or broke off",
+        )
+            .into_response();
+    };
+    let path = parts.uri.path().to_owned();
+    let query: Vec<(String, String)> =
+        form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
+    let method = parts.method.as_str();
+    let (first, rest) = path
+        .trim_start_matches('/')
+        .split_once('/')
+        .unwrap_or((path.trim_start_matches('/'), ""));
+    match first {
+        "_sim" => plain(&control::answer(&sim, method, rest, &query, &body).await),
+        "sink" if method == "POST" => sink(&sim, rest, &parts.headers, &body),
+        "targets" if method == "GET" => plain(&target(&sim, rest)),
+        "cmf" | "cmdb" | "azure" => {
+            source(&sim, first, method, rest, &query, &parts.headers, &body).await
+        }
+        _ => aws::answer(&sim, method, &path, &query, &parts.headers, &body).await,
+    }
+}
+
+fn plain(answer: &Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if answer.body.is_null() {
+        return status.into_response();
+    }
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        answer.body.to_string(),
+    )
+        .into_response()
+}
+
+fn sink(sim: &Sim, name: &str, headers: &HeaderMap, body: &Bytes) -> Response {
+    let headers: BTreeMap<String, String> = headers
+        .iter()
+        .map(|(name, value)| {
+            (
+                name.as_str().to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
+        .collect();
+    let status = sim.world().sink.receive(
+        name,
+        headers,
+        body,
+        sim.callback_secret.as_deref(),
+        Timestamp::now(),
+    );
+    StatusCode::from_u16(status)
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        .into_response()
+}
+
+/// The application on a target instance.
+fn target(sim: &Sim, path: &str) -> Answer {
+    let Some((id, "health")) = path.split_once('/') else {
+        return Answer::new(404, json!({"error": "ask for /targets/{instance}/health"}));
+    };
+    let world = sim.world();
+    let found = world
+        .servers
+        .values()
+        .find_map(|s| Some((s, s.launched.as_ref().filter(|l| l.instance_id == id)?.at)));
+    let Some((server, at)) = found else {
+        let comes = world
+            .jobs
+            .iter()
+            .filter(|j| j.unfinished())
+            .flat_map(|j| &j.participants)
+            .any(|p| p.instance_id.as_deref() == Some(id));
+        return if comes {
+            Answer::new(503, json!({"status": "launching"}))
+        } else {
+            Answer::new(
+                404,
+                json!({"error": format!("no target instance {id} is alive")}),
+            )
+        };
+    };
+    let machine = world.machine_of(server);
+    if world.now < at + BOOT {
+        return Answer::new(
+            503,
+            json!({"status": "booting", "hostname": server.hostname}),
+        );
+    }
+    if machine.is_some_and(|m| !m.healthy) {
+        return Answer::new(
+            503,
+            json!({"status": "unhealthy", "hostname": server.hostname}),
+        );
+    }
+    Answer::new(
+        200,
+        json!({"status": "ok", "hostname": server.hostname, "sourceVmId": server.user_provided_id, "instanceId": id}),
+    )
+}
+
+async fn source(
+    sim: &Sim,
+    system: &str,
+    method: &str,
+    path: &str,
+    query: &[(String, String)],
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Response {
+    let path = percent_encoding::percent_decode_str(path)
+        .decode_utf8_lossy()
+        .into_owned();
+    let operation = format!("{method} /{path}");
+    let rule = sim.world().faults.meet(system, &operation);
+    if let Some(refusal) = rule.as_ref().and_then(crate::faults::Rule::refusal) {
+        reply::log(
+            &mut sim.world(),
+            system,
+            &operation,
+            &Value::Null,
+            Some(&refusal),
+        );
+        return plain(&Answer::new(
+            refusal.status,
+            json!({"error": {"code": refusal.name, "message": refusal.message}}),
+        ));
+    }
+    let input: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let answer = {
+        let mut world = sim.world();
+        let answer = match system {
+            "cmf" => {
+                let name = query
+                    .iter()
+                    .find(|(k, _)| k == "server_name")
+                    .map(|(_, v)| v.as_str());
+                cmf::answer(&mut world.sources, method, &path, name, &input)
+            }
+            "cmdb" => cmdb::answer(&mut world.sources, method, &path, &input),
+            _ => azure::answer(
+                &mut world,
+                method,
+                &path,
+                headers.contains_key(header::AUTHORIZATION),
+                &input,
+            ),
+        };
+        reply::log(&mut world, system, &operation, &Value::Null, None);
+        answer
+    };
+    reply::finish(plain(&answer), rule).await
+}
+
+/// A body of JSON.
+fn json_body(value: &Value) -> Body {
+    Body::from(value.to_string())
+}

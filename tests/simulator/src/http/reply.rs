@@ -1,0 +1,84 @@
+//! What happens to every API call around its answer: the call log, slow answers, lost answers.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::header;
+use axum::response::Response;
+use http_body::Frame;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::error::ApiError;
+use crate::faults::{Kind, Rule};
+use crate::world::World;
+
+/// Old calls are forgotten: a simulator may run for days.
+const KEPT_CALLS: usize = 50_000;
+
+/// Writes a call to the log.
+pub(super) fn log(
+    world: &mut World,
+    service: &str,
+    operation: &str,
+    input: &Value,
+    error: Option<&ApiError>,
+) {
+    let mut call = json!({
+        "at": Timestamp::now(), "service": service, "operation": operation, "ok": error.is_none(),
+        "sourceServerIDs": servers(input),
+    });
+    if let Some(error) = error {
+        call["error"] = error.name.clone().into();
+        call["message"] = error.message.clone().into();
+    }
+    if world.calls.len() >= KEPT_CALLS {
+        world.calls.drain(..KEPT_CALLS / 10);
+    }
+    world.calls.push(call);
+}
+
+/// The servers that a call names.
+fn servers(input: &Value) -> Vec<Value> {
+    let one = input.get("sourceServerID").into_iter();
+    let many = [
+        &input["sourceServerIDs"],
+        &input["filters"]["sourceServerIDs"],
+    ];
+    one.chain(many.into_iter().filter_map(Value::as_array).flatten())
+        .cloned()
+        .collect()
+}
+
+/// Holds an answer back, or loses it.
+pub(super) async fn finish(response: Response, rule: Option<Rule>) -> Response {
+    let Some(rule) = rule else { return response };
+    if let Some(delay) = rule.delay() {
+        tokio::time::sleep(delay).await;
+    }
+    if rule.kind != Kind::DropResponse {
+        return response;
+    }
+    let mut lost = response;
+    lost.headers_mut().remove(header::CONTENT_LENGTH);
+    *lost.body_mut() = Body::new(Broken);
+    lost
+}
+
+/// A body that breaks the connection instead of coming.
+struct Broken;
+
+impl HttpBody for Broken {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(Some(Err(std::io::Error::other(
+            "an injected fault lost this response",
+        ))))
+    }
+}

@@ -1,0 +1,243 @@
+//! The world under its lock, and the one task that does in `MiniStack` what the world asks for.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use crate::ec2_proxy::Proxy;
+use crate::faults::Kind;
+use crate::ministack::{Launch, Ministack};
+use crate::world::effect::{Effect, EventRecord};
+use crate::world::job::Answer;
+use crate::world::{World, ids};
+
+const TICK: Duration = Duration::from_millis(50);
+/// Attempts to make a launch template while `MiniStack` is coming up.
+const TEMPLATE_ATTEMPTS: u32 = 100;
+
+/// The simulator's shared state.
+pub(crate) struct Sim {
+    world: Mutex<World>,
+    /// `MiniStack`, if there is one.
+    pub(crate) ministack: Option<Ministack>,
+    /// The way to it for what is not answered here.
+    pub(crate) proxy: Option<Proxy>,
+    /// The secret that callbacks are signed with.
+    pub(crate) callback_secret: Option<String>,
+    /// One at a time does effects: they must be done in the order of asking.
+    doing: tokio::sync::Mutex<()>,
+}
+
+impl Sim {
+    /// A simulator of this world.
+    pub(crate) fn new(
+        world: World,
+        ministack: Option<Ministack>,
+        proxy: Option<Proxy>,
+        callback_secret: Option<String>,
+    ) -> Self {
+        Self {
+            world: Mutex::new(world),
+            ministack,
+            proxy,
+            callback_secret,
+            doing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The world as it is now. Never held over an await.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.advance(Timestamp::now());
+        world
+    }
+
+    /// Lets time pass, for ever.
+    pub(crate) async fn run(&self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.settle().await;
+        }
+    }
+
+    /// Does what the world has asked for so far.
+    pub(crate) async fn settle(&self) {
+        let _doing = self.doing.lock().await;
+        let effects: Vec<Effect> = self.world().effects.drain(..).collect();
+        let mut events = Vec::new();
+        let mut tasks = JoinSet::new();
+        for effect in effects {
+            if let Effect::Event(event) = effect {
+                events.push(event);
+            } else {
+                tasks.spawn(execute(self.ministack.clone(), effect));
+            }
+        }
+        while let Some(done) = tasks.join_next().await {
+            match done {
+                Ok(outcome) => self.record(outcome),
+                Err(error) => tracing::error!(%error, "an effect did not end"),
+            }
+        }
+        if !events.is_empty() {
+            self.emit(events).await;
+        }
+    }
+
+    fn record(&self, outcome: Outcome) {
+        let mut world = self.world();
+        let now = world.now;
+        match outcome {
+            Outcome::Template {
+                server_id,
+                result: Ok(id),
+                ..
+            } => {
+                if let Some(server) = world.servers.get_mut(&server_id).filter(|s| s.connected()) {
+                    server.template_id = Some(id);
+                }
+            }
+            Outcome::Template {
+                server_id,
+                attempts,
+                result: Err(error),
+            } => {
+                tracing::warn!(
+                    server_id,
+                    attempts,
+                    error,
+                    "the launch template was not made"
+                );
+                if attempts < TEMPLATE_ATTEMPTS {
+                    world.effects.push_back(Effect::CreateTemplate {
+                        server_id,
+                        attempts: attempts + 1,
+                    });
+                }
+            }
+            Outcome::Answer {
+                job_id,
+                server_id,
+                answer,
+            } => {
+                if let Some(job) = world.jobs.iter_mut().find(|job| job.id == job_id) {
+                    job.answer(&server_id, now, answer);
+                }
+            }
+        }
+    }
+
+    async fn emit(&self, events: Vec<EventRecord>) {
+        let mut sent = Vec::new();
+        {
+            let mut world = self.world();
+            for event in events {
+                let copies = match world
+                    .faults
+                    .meet("events", event.detail_type)
+                    .map(|rule| rule.kind)
+                {
+                    Some(Kind::LoseEvent) => 0,
+                    Some(Kind::DoubleEvent) => 2,
+                    _ => 1,
+                };
+                sent.extend(std::iter::repeat_n(event, copies));
+            }
+            world.events.extend(sent.iter().cloned());
+        }
+        if let Some(ministack) = &self.ministack
+            && let Err(error) = ministack.put_events(&sent).await
+        {
+            // MGN's own delivery is best effort, too; clients must not depend on it.
+            tracing::warn!(error, "events were not put");
+        }
+    }
+}
+
+enum Outcome {
+    Template {
+        server_id: String,
+        attempts: u32,
+        result: Result<String, String>,
+    },
+    Answer {
+        job_id: String,
+        server_id: String,
+        answer: Answer,
+    },
+}
+
+async fn execute(ministack: Option<Ministack>, effect: Effect) -> Outcome {
+    match effect {
+        Effect::CreateTemplate {
+            server_id,
+            attempts,
+        } => {
+            let result = match &ministack {
+                Some(ministack) => {
+                    ministack
+                        .create_template(&server_id, Timestamp::now().as_millisecond())
+                        .await
+                }
+                None => Ok(ids::mint("lt")),
+            };
+            Outcome::Template {
+                server_id,
+                attempts,
+                result,
+            }
+        }
+        Effect::Launch {
+            job_id,
+            server_id,
+            template_id,
+            instance_type,
+            tags,
+            stopped,
+        } => {
+            let result = match &ministack {
+                Some(ministack) => {
+                    ministack
+                        .launch(&Launch {
+                            template_id,
+                            instance_type,
+                            tags,
+                            stopped,
+                        })
+                        .await
+                }
+                None => Ok(ids::mint("i")),
+            };
+            Outcome::Answer {
+                job_id,
+                server_id,
+                answer: result.map_or_else(Answer::Refused, Answer::Instance),
+            }
+        }
+        Effect::Terminate {
+            job_id,
+            server_id,
+            instance_id,
+        } => {
+            let result = match &ministack {
+                Some(ministack) => ministack.terminate(&instance_id).await,
+                None => Ok(()),
+            };
+            Outcome::Answer {
+                job_id,
+                server_id,
+                answer: result.map_or_else(Answer::Refused, |()| Answer::Instance(instance_id)),
+            }
+        }
+        // Events are put together, after the rest.
+        Effect::Event(event) => Outcome::Template {
+            server_id: event.resource,
+            attempts: TEMPLATE_ATTEMPTS,
+            result: Err("not an effect of EC2".into()),
+        },
+    }
+}

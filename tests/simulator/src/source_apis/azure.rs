@@ -1,0 +1,145 @@
+//! Azure Resource Manager, as much of it as switches a virtual machine on and off and takes its snapshots.
+
+use serde_json::{Value, json};
+
+use super::Answer;
+use crate::world::World;
+use crate::world::machine::{Machine, PowerKind};
+
+/// Answers a request below `/azure/`.
+pub fn answer(
+    world: &mut World,
+    method: &str,
+    path: &str,
+    authorized: bool,
+    body: &Value,
+) -> Answer {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    if let ("POST", [_, "oauth2", "v2.0", "token"]) = (method, &parts[..]) {
+        return Answer::new(
+            200,
+            json!({"token_type": "Bearer", "expires_in": 3599, "access_token": "simulated"}),
+        );
+    }
+    if !authorized {
+        return failure(
+            401,
+            "AuthenticationFailed",
+            "Authentication failed. The 'Authorization' header is missing.",
+        );
+    }
+    let [
+        "subscriptions",
+        _,
+        "resourceGroups",
+        _,
+        "providers",
+        "Microsoft.Compute",
+        kind,
+        rest @ ..,
+    ] = &parts[..]
+    else {
+        return failure(404, "ResourceNotFound", "The resource was not found.");
+    };
+    match (method, *kind, rest) {
+        (_, "virtualMachines", [name, action @ ..]) => {
+            machine(world, method, name, action.first().copied(), path)
+        }
+        ("PUT", "snapshots", [name]) => {
+            let mut snapshot = body.clone();
+            if !snapshot.is_object() {
+                return failure(
+                    400,
+                    "InvalidRequestContent",
+                    "The request content was invalid: it is not a JSON object.",
+                );
+            }
+            snapshot["id"] = format!("/{path}").into();
+            snapshot["name"] = (*name).into();
+            snapshot["properties"]["provisioningState"] = "Succeeded".into();
+            snapshot["properties"]["timeCreated"] = world.clock.wall(world.now).to_string().into();
+            world
+                .sources
+                .snapshots
+                .insert(path.to_owned(), snapshot.clone());
+            Answer::new(201, snapshot)
+        }
+        ("GET", "snapshots", [_]) => match world.sources.snapshots.get(path) {
+            Some(snapshot) => Answer::new(200, snapshot.clone()),
+            None => failure(404, "ResourceNotFound", "The snapshot was not found."),
+        },
+        ("DELETE", "snapshots", [_]) => Answer::new(
+            if world.sources.snapshots.remove(path).is_some() {
+                202
+            } else {
+                204
+            },
+            Value::Null,
+        ),
+        _ => failure(
+            405,
+            "MethodNotAllowed",
+            "The method is not allowed on this resource.",
+        ),
+    }
+}
+
+fn machine(
+    world: &mut World,
+    method: &str,
+    name: &str,
+    action: Option<&str>,
+    path: &str,
+) -> Answer {
+    let is =
+        |m: &Machine| m.power == PowerKind::Azure && (m.source_vm_id == name || m.hostname == name);
+    let Some(machine) = world.machines.values_mut().find(|m| is(m)) else {
+        return failure(
+            404,
+            "ResourceNotFound",
+            &format!(
+                "The virtual machine {name} was not found: seed it with \"power\": \"azure\"."
+            ),
+        );
+    };
+    let statuses = |running: bool| {
+        json!([
+            {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded"},
+            {"code": if running { "PowerState/running" } else { "PowerState/deallocated" }, "level": "Info"},
+        ])
+    };
+    match (method, action) {
+        ("POST", Some("deallocate" | "powerOff")) => {
+            machine.running = false;
+            Answer::new(202, Value::Null)
+        }
+        ("POST", Some("start")) => {
+            machine.running = true;
+            Answer::new(202, Value::Null)
+        }
+        ("GET", Some("instanceView")) => {
+            Answer::new(200, json!({"statuses": statuses(machine.running)}))
+        }
+        ("GET", None) => Answer::new(
+            200,
+            json!({
+                "id": format!("/{path}"), "name": name, "location": "westeurope",
+                "properties": {
+                    "provisioningState": "Succeeded", "instanceView": {"statuses": statuses(machine.running)},
+                    "storageProfile": {"osDisk": {"name": format!("{name}_OsDisk"), "managedDisk": {
+                        "id": path.split("/virtualMachines").next().map(|p| format!("/{p}/disks/{name}_OsDisk")),
+                    }}},
+                },
+            }),
+        ),
+        _ => failure(
+            405,
+            "MethodNotAllowed",
+            "The method is not allowed on this resource.",
+        ),
+    }
+}
+
+fn failure(status: u16, code: &str, message: &str) -> Answer {
+    Answer::new(status, json!({"error": {"code": code, "message": message}}))
+}
