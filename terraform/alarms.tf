@@ -1,0 +1,46 @@
+locals {
+  # Queues in which no message should ever lie: each one is a migration, a launch or a callback that nobody handles.
+  watched_queues = {
+    requests-dlq     = module.requests.dlq_name
+    launches-dlq     = module.launches.dlq_name
+    callbacks-failed = module.callbacks_failed.name
+    undelivered      = module.undelivered.name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "queue" {
+  for_each = local.watched_queues
+
+  alarm_name          = "${var.name_prefix}-${each.key}"
+  alarm_description   = "Messages wait in ${each.value}; see docs/RUNBOOK.md"
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateNumberOfMessagesVisible"
+  dimensions          = { QueueName = each.value }
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+}
+
+# A migration that fails is rolled back and its workflow ends well; one that fails or times out as a workflow is ours.
+resource "aws_cloudwatch_metric_alarm" "workflow" {
+  for_each = toset(["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"])
+
+  alarm_name          = "${var.name_prefix}-workflow-${each.key}"
+  alarm_description   = "A migration workflow ended without rollback or callback; see docs/RUNBOOK.md"
+  namespace           = "AWS/States"
+  metric_name         = each.key
+  dimensions          = { StateMachineArn = module.workflow.arn }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+}

@@ -1,0 +1,8 @@
+# The local stack. `landfall up` adds what depends on the machine: artifacts_dir, architecture, the simulator's URLs
+# and a callback signing secret of its own.
+environment        = "local"
+local              = true
+mgn_event_sources  = ["simulator.mgn"]
+ssm_event_sources  = ["simulator.ssm"]
+visibility_factor  = 1 # a crashed worker's message comes back in seconds rather than minutes
+log_retention_days = 1

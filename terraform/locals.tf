@@ -1,0 +1,122 @@
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+locals {
+  tags = merge({ Application = "landfall", Environment = var.environment }, var.tags)
+
+  account   = data.aws_caller_identity.current.account_id
+  partition = data.aws_partition.current.partition
+
+  # Names that two resources need of each other are computed here, which is what breaks the circle
+  # workflow -> function -> workflow.
+  workflow_name = "${var.name_prefix}-migration"
+  workflow_arn  = "arn:${local.partition}:states:${var.region}:${local.account}:stateMachine:${local.workflow_name}"
+
+  # So are the ARNs in permissions, which are then whole in a plan for whoever reviews it, and make no function wait for
+  # what it may use: the provider takes 25 seconds for a queue.
+  sqs_arn          = "arn:${local.partition}:sqs:${var.region}:${local.account}"
+  table_name       = "${var.name_prefix}-migrations"
+  table_arn        = "arn:${local.partition}:dynamodb:${var.region}:${local.account}:table/${local.table_name}"
+  bus_arn          = "arn:${local.partition}:events:${var.region}:${local.account}:event-bus/${var.name_prefix}"
+  secrets_arn      = "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:${var.name_prefix}"
+  undelivered_name = "${var.name_prefix}-undelivered"
+
+  callback_allow = length(var.callback_allow) == 0 ? null : join(",", var.callback_allow)
+
+  # Here because the launch queue's visibility time-out follows from it, and the function knows the queue.
+  launch_timeout = 60
+
+  common_environment = {
+    LANDFALL_TABLE       = aws_dynamodb_table.migrations.name
+    LANDFALL_BUS         = aws_cloudwatch_event_bus.landfall.name
+    LANDFALL_ENVIRONMENT = var.environment
+    LANDFALL_LOG         = var.log_level
+  }
+
+  # The one list of functions. A key is the function's folder, crate, binary, Lambda name suffix and ASL token.
+  # `access` names entries of local.statements (iam.tf); `optional` holds variables that are absent while unset.
+  functions = {
+    ingress = {
+      timeout              = 30
+      memory               = 256
+      reserved_concurrency = null
+      environment          = { LANDFALL_REQUEST_DLQ_URL = module.requests.dlq_url }
+      optional             = {}
+      access               = ["consume-requests", "reject-requests"]
+    }
+    validate-input = {
+      timeout              = 60
+      memory               = 256
+      reserved_concurrency = null
+      environment          = {}
+      optional             = { LANDFALL_CALLBACK_ALLOW = local.callback_allow, LANDFALL_CMF_URL = var.cmf_url }
+      access               = ["mgn-read", "ec2-read", "instance-profile-read", "quotas-read", "target-accounts"]
+    }
+    prepare-source = {
+      timeout              = 300
+      memory               = 256
+      reserved_concurrency = null
+      environment          = {}
+      optional             = { LANDFALL_CMF_URL = var.cmf_url, LANDFALL_AGENT_ROLE_ARN = var.agent_role_arn }
+      access = [
+        "mgn-read", "mgn-configure", "launch-template", "ec2-read", "source-commands", "source-secrets",
+        "agent-role", "task-tokens", "target-accounts",
+      ]
+    }
+    trigger-migration = {
+      timeout              = local.launch_timeout
+      memory               = 256
+      reserved_concurrency = 5
+      environment          = { LANDFALL_LAUNCH_QUEUE_URL = module.launches.url }
+      optional             = {}
+      access               = ["consume-launches", "mgn-read", "mgn-launch", "mgn-lifecycle", "mgn-acts-on-ec2", "quotas-read", "task-tokens", "target-accounts"]
+    }
+    watch-migrations = {
+      timeout              = 120
+      memory               = 256
+      reserved_concurrency = 10
+      environment          = {}
+      optional             = {}
+      access               = ["task-tokens", "mgn-read", "source-command-results", "target-accounts"]
+    }
+    verify-migration = {
+      timeout              = 300
+      memory               = 256
+      reserved_concurrency = null
+      environment          = {}
+      optional             = {}
+      access               = ["mgn-read", "mgn-lifecycle", "instance-health", "target-accounts"]
+    }
+    finalize-cutover = {
+      timeout              = 300
+      memory               = 256
+      reserved_concurrency = null
+      environment          = {}
+      optional             = { LANDFALL_CMDB_URL = var.cmdb_url, LANDFALL_CMF_URL = var.cmf_url }
+      access               = ["mgn-read", "mgn-finalize", "dns", "instance-health", "instance-seal", "source-secrets", "target-accounts"]
+    }
+    callback = {
+      timeout              = 60
+      memory               = 256
+      reserved_concurrency = null
+      environment = {
+        LANDFALL_CALLBACK_SECRET_ARN       = aws_secretsmanager_secret.callback_signing.arn
+        LANDFALL_CALLBACK_FAILED_QUEUE_URL = module.callbacks_failed.url
+      }
+      optional = { LANDFALL_CALLBACK_ALLOW = local.callback_allow }
+      access   = ["callback-secret", "callback-failed"]
+    }
+    rollback = {
+      timeout              = 300
+      memory               = 256
+      reserved_concurrency = null
+      environment          = {}
+      optional             = { LANDFALL_CMDB_URL = var.cmdb_url, LANDFALL_CMF_URL = var.cmf_url }
+      access = [
+        "mgn-read", "mgn-lifecycle", "mgn-reverse", "launch-template", "mgn-acts-on-ec2", "dns", "instance-health", "instance-seal",
+        "source-secrets", "target-accounts",
+      ]
+    }
+  }
+}

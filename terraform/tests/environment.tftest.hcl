@@ -1,0 +1,72 @@
+# The functions' environment: the keys that each function's configuration reads, no more and no fewer.
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+}
+
+variables {
+  environment   = "dev"
+  artifacts_dir = "tests/packages"
+}
+
+run "only_what_is_set" {
+  command = plan
+
+  assert {
+    condition = {
+      for name, environment in local.function_environment : name => join(" ", sort(setsubtract(keys(environment), [
+        "LANDFALL_TABLE", "LANDFALL_BUS", "LANDFALL_ENVIRONMENT", "LANDFALL_LOG",
+      ])))
+      } == {
+      ingress           = "LANDFALL_REQUEST_DLQ_URL"
+      validate-input    = ""
+      prepare-source    = ""
+      trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
+      watch-migrations  = ""
+      verify-migration  = ""
+      finalize-cutover  = ""
+      callback          = "LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
+      rollback          = ""
+    }
+    error_message = "A variable that is not set must be absent, not empty."
+  }
+}
+
+run "everything_set" {
+  command = plan
+
+  variables {
+    callback_allow    = ["http://127.0.0.1:4570"]
+    cmf_url           = "https://cmf.example.com"
+    cmdb_url          = "https://cmdb.example.com"
+    agent_role_arn    = "arn:aws:iam::123456789012:role/agent"
+    extra_environment = { AWS_ENDPOINT_URL_MGN = "http://127.0.0.1:4570" }
+  }
+
+  assert {
+    condition = {
+      for name, environment in local.function_environment : name => join(" ", sort(setsubtract(keys(environment), [
+        "LANDFALL_TABLE", "LANDFALL_BUS", "LANDFALL_ENVIRONMENT", "LANDFALL_LOG", "AWS_ENDPOINT_URL_MGN",
+      ])))
+      } == {
+      ingress           = "LANDFALL_REQUEST_DLQ_URL"
+      validate-input    = "LANDFALL_CALLBACK_ALLOW LANDFALL_CMF_URL"
+      prepare-source    = "LANDFALL_AGENT_ROLE_ARN LANDFALL_CMF_URL"
+      trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
+      watch-migrations  = ""
+      verify-migration  = ""
+      finalize-cutover  = "LANDFALL_CMDB_URL LANDFALL_CMF_URL"
+      callback          = "LANDFALL_CALLBACK_ALLOW LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
+      rollback          = "LANDFALL_CMDB_URL LANDFALL_CMF_URL"
+    }
+    error_message = "A set variable reaches the functions that use it and no other."
+  }
+  assert {
+    condition     = alltrue([for environment in local.function_environment : environment["AWS_ENDPOINT_URL_MGN"] == "http://127.0.0.1:4570"])
+    error_message = "extra_environment is for every function."
+  }
+}

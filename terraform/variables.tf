@@ -1,0 +1,166 @@
+# --- Where -----------------------------------------------------------------------------------------------
+
+variable "environment" {
+  description = "Deployment environment; reaches the functions as LANDFALL_ENVIRONMENT."
+  type        = string
+
+  validation {
+    condition     = contains(["local", "dev", "prod"], var.environment)
+    error_message = "environment must be one of local, dev, prod."
+  }
+}
+
+variable "region" {
+  description = "AWS Region that holds Landfall itself (not necessarily the migration targets)."
+  type        = string
+  default     = "us-east-1"
+}
+
+variable "local" {
+  description = "True for the local stack: skips the provider's checks that only AWS can answer and uses S3 path style."
+  type        = bool
+  default     = false
+}
+
+variable "name_prefix" {
+  description = "Prefix of every resource name; two deployments in one account need two prefixes."
+  type        = string
+  default     = "landfall"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,30}[a-z0-9]$", var.name_prefix))
+    error_message = "name_prefix must be 3 to 32 lower-case letters, digits and hyphens, begin with a letter and not end with a hyphen."
+  }
+}
+
+variable "tags" {
+  description = "Further tags for every resource."
+  type        = map(string)
+  default     = {}
+}
+
+# --- Functions -------------------------------------------------------------------------------------------
+
+variable "artifacts_dir" {
+  description = "Directory that holds one <function>.zip per function, each with a `bootstrap` at its root."
+  type        = string
+}
+
+variable "architecture" {
+  description = "Instruction set of the zipped binaries: arm64 in AWS, the machine's own on the local stack."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be arm64 or x86_64."
+  }
+}
+
+variable "reserve_concurrency" {
+  description = "Whether the functions' reserved concurrency applies. Needs an account limit with at least 100 unreserved executions left over."
+  type        = bool
+  default     = false
+}
+
+variable "extra_environment" {
+  description = "Environment variables merged into every function; the local stack points single services at its simulator with it."
+  type        = map(string)
+  default     = {}
+}
+
+variable "log_level" {
+  description = "Log filter of every function (LANDFALL_LOG), for example info or landfall_common=debug,info."
+  type        = string
+  default     = "info"
+}
+
+variable "log_retention_days" {
+  description = "Days that CloudWatch keeps the functions' and the workflow's logs."
+  type        = number
+  default     = 90
+}
+
+# --- Queues and events -----------------------------------------------------------------------------------
+
+variable "visibility_factor" {
+  description = "Visibility timeout of a consumed queue as a multiple of its function's timeout; AWS advises at least 6."
+  type        = number
+  default     = 6
+
+  validation {
+    condition     = var.visibility_factor >= 1
+    error_message = "visibility_factor must be at least 1: AWS refuses an event source mapping whose queue times out before its function."
+  }
+}
+
+variable "mgn_event_sources" {
+  description = "Event sources on the default bus that wake the sweep. The local simulator cannot use aws.mgn, which PutEvents refuses."
+  type        = list(string)
+  default     = ["aws.mgn"]
+}
+
+variable "ssm_event_sources" {
+  description = "Event sources on the default bus that tell of the end of an SSM command; as for mgn_event_sources."
+  type        = list(string)
+  default     = ["aws.ssm"]
+}
+
+variable "sweep_schedule" {
+  description = "How often the sweep runs even if no event wakes it, as an EventBridge Scheduler expression."
+  type        = string
+  default     = "rate(1 minute)"
+}
+
+# --- The outside world -----------------------------------------------------------------------------------
+
+variable "callback_allow" {
+  description = "Origins (scheme://host:port) that callbacks may reach although they are not public https."
+  type        = list(string)
+  default     = []
+}
+
+variable "callback_signing_secret" {
+  description = "Signing secret for callbacks (whsec_<base64>). Null leaves the secret empty for the operator to fill, which keeps it out of the state file."
+  type        = string
+  default     = null
+  sensitive   = true
+}
+
+variable "cmf_url" {
+  description = "Base URL of Cloud Migration Factory; null when it is not used."
+  type        = string
+  default     = null
+}
+
+variable "cmdb_url" {
+  description = "Base URL of the CMDB (ServiceNow Table API); null when it is not used."
+  type        = string
+  default     = null
+}
+
+variable "agent_role_arn" {
+  description = "Role that the replication agent's installer assumes; null when the source servers bring their own credentials."
+  type        = string
+  default     = null
+}
+
+variable "target_role_arns" {
+  description = "Roles in other accounts that a request's account.roleArn may name."
+  type        = list(string)
+  default     = []
+}
+
+variable "hosted_zone_ids" {
+  description = "Route 53 hosted zones whose records a cutover may switch. Empty allows every zone of the account."
+  type        = list(string)
+  default     = []
+}
+
+# --- Watching --------------------------------------------------------------------------------------------
+
+variable "alarm_topic_arns" {
+  description = "SNS topics that alarms notify."
+  type        = list(string)
+  default     = []
+}
