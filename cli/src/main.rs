@@ -1,1 +1,187 @@
-fn main() {}
+//! `landfall`: the command line of Landfall.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use landfall_cli::commands::{demo, status, submit, watch};
+use landfall_cli::{CliError, Exit, stack};
+
+const EXAMPLES: &str = "\
+Examples:
+  landfall demo                                    a small wave on this machine, start to end
+  landfall up                                      the local stack, to try things on
+  landfall submit server.json                      request a migration
+  landfall watch --wave wave-3 --until-done        follow a wave to its end
+  landfall status mig-12345                        what happened to one server
+
+Which deployment: the flags --queue-url, --table and --region; else LANDFALL_REQUEST_QUEUE_URL and LANDFALL_TABLE;
+else the local stack of this folder or one above it (.landfall/stack.json); else `terraform output` of ./terraform.
+
+Exit codes:
+  0  what was asked for happened
+  1  it did not: a migration ended otherwise, a call was refused, or the local stack does not stand
+  2  the command line or a request is wrong; nothing was sent
+  3  there is no such migration";
+
+const SUBMIT_EXAMPLES: &str = "\
+Examples:
+  landfall submit server.json
+  landfall submit wave-3/*.json                    many files
+  jq -c '.[]' wave-3.json | landfall submit -      one request per line; a JSON array does as well
+  landfall submit --json server.json | jq -r '.submitted[].correlationId'
+
+Every request is checked against the schema first; with one that is not valid, nothing is sent.
+A request that is sent a second time changes nothing; with other content it starts a new attempt
+after the first one has ended, and is refused before.
+
+Exit codes: 0 all are in the queue; 1 some could not be sent; 2 some are not valid, nothing was sent.";
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  landfall watch                                   everything on its way
+  landfall watch --wave wave-3 --until-done        until the wave is over
+  landfall watch --app billing-app --until-done --timeout 3600
+  landfall watch --wave wave-3 | tee wave-3.log    one line for each change
+
+On a terminal the table is drawn in place (NO_COLOR takes its colours); elsewhere there is one line for each change.
+
+Exit codes: 0 all ended SUCCEEDED; 1 some ended otherwise, or the time was up.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  landfall status mig-12345
+  landfall status mig-12345 --json | jq .record.done
+
+The timeline is checked: each entry holds the hash of the one before it.
+
+Exit codes: 0 found; 1 the table cannot be read, or the history was changed; 3 there is no such migration.";
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  landfall up
+  landfall up --scale 600                          ten simulated minutes a second
+  LANDFALL_MINISTACK_PORT=0 landfall up            on a free port
+
+Needs Rust, Python 3.10 or newer and Terraform 1.9 or newer. `landfall down` stops it.";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  landfall demo
+  landfall demo --keep                             and look at it: landfall status demo-api-03
+
+It moves five servers; one of them never becomes healthy and must be rolled back.
+
+Exit codes: 0 each migration ended as it should and each callback arrived with a good signature; 1 otherwise.";
+
+/// Moves servers to AWS with Application Migration Service: request, follow and look into migrations.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Cli {
+    /// The checkout that holds the local stack and ./terraform.
+    #[arg(long, global = true, default_value = ".", value_name = "FOLDER")]
+    root: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the local stack, or bring a running one up to date.
+    #[command(after_help = UP_EXAMPLES)]
+    Up {
+        /// Port of `MiniStack`; 0 picks a free one.
+        #[arg(long, env = "LANDFALL_MINISTACK_PORT", default_value_t = 4566)]
+        ministack_port: u16,
+        /// Port of the simulator; 0 picks a free one.
+        #[arg(long, env = "LANDFALL_SIMULATOR_PORT", default_value_t = 4570)]
+        simulator_port: u16,
+        /// Simulated seconds per real second.
+        #[arg(long, default_value_t = 60.0)]
+        scale: f64,
+        /// File of source servers with which the simulator begins [default: tests/simulator/seed.example.json].
+        #[arg(long, value_name = "FILE")]
+        seed: Option<PathBuf>,
+        /// Say nothing but errors.
+        #[arg(long)]
+        quiet: bool,
+    },
+    /// Stop the local stack and remove its state.
+    Down,
+    /// Send migration requests to the queue.
+    #[command(after_help = SUBMIT_EXAMPLES)]
+    Submit(submit::SubmitArgs),
+    /// Follow migrations live.
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(watch::WatchArgs),
+    /// Show the record and the timeline of one migration.
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(status::StatusArgs),
+    /// Migrate a small mixed wave on the local stack, from nothing to the closing table.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(demo::DemoArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Box::pin(run(Cli::parse())).await {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            if !error.silent {
+                eprintln!("{error}");
+            }
+            error.exit.into()
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<Exit, CliError> {
+    match cli.command {
+        Command::Up {
+            ministack_port,
+            simulator_port,
+            scale,
+            seed,
+            quiet,
+        } => {
+            let options = stack::UpOptions {
+                ministack_port,
+                simulator_port,
+                scale,
+                // Something to migrate from the first minute, the canonical message's server among it.
+                seed: seed.or_else(|| Some(cli.root.join("tests/simulator/seed.example.json"))),
+                project_root: cli.root,
+                quiet,
+            };
+            stack::up(options).await?;
+            Ok(Exit::Ok)
+        }
+        Command::Down => {
+            stack::down(&cli.root).await?;
+            Ok(Exit::Ok)
+        }
+        Command::Submit(args) => submit::run(&args, &cli.root).await,
+        Command::Watch(args) => watch::run(&args, &cli.root).await,
+        Command::Status(args) => status::run(&args, &cli.root).await,
+        Command::Demo(args) => Box::pin(demo::run(&args, &cli.root)).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_every_exit_code() {
+        let help = Cli::command().render_long_help().to_string();
+        for code in [Exit::Ok, Exit::Failed, Exit::Invalid, Exit::Unknown] {
+            assert!(help.contains(&format!("\n  {}  ", code as u8)), "{help}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The commands, beside `up` and `down` which live in [`crate::stack`].
+
+pub mod demo;
+pub mod status;
+pub mod submit;
+pub mod watch;

@@ -1,0 +1,127 @@
+//! A record in a few lines: where it stands, what was made for it, and why it failed.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use landfall_domain::record::{Failure, Launch};
+use landfall_domain::{Finding, MigrationRecord};
+
+use super::rows::Row;
+use super::text::{Palette, clean, duration, seconds_since};
+
+pub(super) fn heading(
+    out: &mut String,
+    record: &MigrationRecord,
+    now: Timestamp,
+    palette: Palette,
+) {
+    let row = Row::of(record, now);
+    let request = &record.request;
+    let span = duration(row.seconds);
+    let stands = if record.status.is_end() {
+        format!("after {span}")
+    } else {
+        let whole = seconds_since(&record.created_at, now).unwrap_or_default();
+        format!("for {span}, {} in all", duration(whole))
+    };
+    let _ = writeln!(
+        out,
+        "{}  {}  {stands}",
+        palette.heading(&clean(&record.migration_id)),
+        palette.status(record.status, record.status.as_str()),
+    );
+    let mut field = |name: &str, value: String| {
+        let _ = writeln!(out, "  {name:<13} {}", clean(&value));
+    };
+    let source = serde_json::to_value(request.source).unwrap_or_default();
+    let source = source.as_str().unwrap_or_default();
+    field("server", format!("{} ({source})", request.source_vm_id));
+    if let Some(name) = &request.target_vm_name {
+        field("target", name.clone());
+    }
+    field(
+        "application",
+        format!(
+            "{}, wave {}, attempt {}",
+            request.app_name, request.wave, record.attempt
+        ),
+    );
+    field("correlation", record.correlation_id.clone());
+    if let Some(id) = &record.source_server_id {
+        field("MGN server", id.clone());
+    }
+    if let Some(progress) = &record.progress {
+        let mut text = progress.state.clone();
+        if let Some(percent) = progress.percent {
+            let _ = write!(text, ", {percent} %");
+        }
+        if let Some(lag) = progress.lag_seconds {
+            let _ = write!(
+                text,
+                ", lag {}",
+                duration(i64::try_from(lag).unwrap_or(i64::MAX))
+            );
+        }
+        field("replication", text);
+    }
+    for (name, launch) in [
+        ("test", &record.done.test),
+        ("cutover", &record.done.cutover),
+    ] {
+        if let Some(launch) = launch {
+            field(name, launched(launch));
+        }
+    }
+    if let Some(callback) = &record.callback {
+        let verdict = if callback.delivered {
+            "delivered"
+        } else {
+            "NOT delivered"
+        };
+        field("callback", format!("{verdict}: {}", callback.outcome));
+    }
+    if let Some(arn) = &record.execution_arn {
+        field("workflow", arn.clone());
+    }
+}
+
+fn launched(launch: &Launch) -> String {
+    let instance = launch.instance_id.as_deref().unwrap_or("no instance yet");
+    let verified = match &launch.verified_at {
+        Some(at) => format!("verified {at}"),
+        None => "not verified".to_owned(),
+    };
+    format!("{}, {instance}, {verified}", launch.job_id)
+}
+
+pub(super) fn failed(out: &mut String, failure: &Failure, palette: Palette) {
+    let place = if failure.state.is_empty() {
+        String::new()
+    } else {
+        format!(" in {}", failure.state)
+    };
+    let _ = writeln!(
+        out,
+        "\n{}{place}: {}",
+        palette.bad(&failure.error),
+        clean(&failure.message)
+    );
+    findings(out, &failure.findings, "  ");
+}
+
+/// One line a finding: its code, where, what is wrong and what to do.
+pub fn findings(out: &mut String, findings: &[Finding], indent: &str) {
+    for (index, finding) in findings.iter().enumerate() {
+        let mut line = finding.code.clone();
+        if !finding.pointer.is_empty() {
+            let _ = write!(line, " at {}", finding.pointer);
+        }
+        let _ = write!(line, ": {}", finding.message);
+        // What helps against several in a row is said once.
+        let next = findings.get(index + 1).map(|next| &next.remedy);
+        if !finding.remedy.is_empty() && next != Some(&finding.remedy) {
+            let _ = write!(line, " {}", finding.remedy);
+        }
+        let _ = writeln!(out, "{indent}- {}", clean(&line));
+    }
+}

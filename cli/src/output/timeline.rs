@@ -1,0 +1,236 @@
+//! What `landfall status` prints: the record, the failure, the timeline and refused messages.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use landfall_common::state::{HistoryEntry, Rejection, verify_history};
+use landfall_domain::MigrationRecord;
+
+use super::summary::{failed, findings, heading};
+use super::text::{Palette, between, clean};
+
+/// Everything known of a migration.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// The record; absent when every message with the ID was refused.
+    pub record: Option<MigrationRecord>,
+    /// The history, oldest first.
+    pub history: Vec<HistoryEntry>,
+    /// Refused messages, oldest first.
+    pub rejections: Vec<Rejection>,
+}
+
+impl Story {
+    /// Whether there is anything to tell.
+    pub const fn is_empty(&self) -> bool {
+        self.record.is_none() && self.history.is_empty() && self.rejections.is_empty()
+    }
+
+    /// The entry at which the history was changed or cut; `None` when it is whole.
+    pub fn broken_at(&self) -> Option<u32> {
+        if let Err(seq) = verify_history(&self.history) {
+            return Some(seq);
+        }
+        // A chain that lost its last entries is whole in itself; the record knows how it must go on. The history may
+        // well be longer than the record says: it is read after it.
+        let record = self.record.as_ref()?;
+        let index = usize::try_from(record.event_seq).ok()?.checked_sub(1)?;
+        match self.history.get(index) {
+            Some(entry) if entry.hash == record.event_hash => None,
+            _ => Some(record.event_seq),
+        }
+    }
+
+    /// For scripts.
+    pub fn json(&self) -> serde_json::Value {
+        let broken = self.broken_at();
+        serde_json::json!({
+            "record": self.record,
+            "history": self.history,
+            "historyIntact": broken.is_none(),
+            "historyBrokenAt": broken,
+            "rejections": self.rejections,
+        })
+    }
+
+    /// For people.
+    pub fn text(&self, now: Timestamp, palette: Palette) -> String {
+        let mut out = String::new();
+        if let Some(record) = &self.record {
+            heading(&mut out, record, now, palette);
+            if let Some(failure) = &record.failure {
+                failed(&mut out, failure, palette);
+            }
+            self.timeline(&mut out, palette);
+        }
+        if !self.rejections.is_empty() {
+            let _ = writeln!(
+                out,
+                "\n{}",
+                palette.heading("Refused messages with this ID")
+            );
+        }
+        for rejection in &self.rejections {
+            let _ = writeln!(
+                out,
+                "  {}  {}  correlation {}",
+                rejection.rejected_at,
+                palette.bad(&rejection.reason),
+                rejection.correlation_id
+            );
+            findings(&mut out, &rejection.findings, "    ");
+        }
+        out
+    }
+
+    fn timeline(&self, out: &mut String, palette: Palette) {
+        let verdict = match self.broken_at() {
+            None => palette.good(&format!(
+                "{} entries, hash chain intact",
+                self.history.len()
+            )),
+            Some(seq) => palette.bad(&format!(
+                "HISTORY WAS CHANGED: entry {seq} does not fit the chain"
+            )),
+        };
+        let _ = writeln!(out, "\n{}  {verdict}", palette.heading("Timeline"));
+        let mut began = "";
+        let mut attempt = 0;
+        for entry in &self.history {
+            let detail = &entry.detail;
+            if detail.attempt != attempt {
+                attempt = detail.attempt;
+                began = &detail.occurred_at;
+                let _ = writeln!(out, "  attempt {attempt}, {began}");
+            }
+            let status = match detail.from {
+                Some(from) if from != detail.to => format!("{from} → {}", detail.to),
+                _ => detail.to.to_string(),
+            };
+            let mut line = format!(
+                "  {:>8}  {:<20}  {status}",
+                format!("+{}", between(began, &detail.occurred_at)),
+                entry.event_type.as_str(),
+            );
+            if let Some(job) = &detail.job_id {
+                let _ = write!(line, "  {job}");
+            }
+            if let Some(reason) = &detail.reason_code {
+                let _ = write!(line, "  {reason}");
+            }
+            out.push_str(&clean(&line));
+            out.push('\n');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::rows::tests::record;
+    use landfall_domain::digest;
+    use serde_json::json;
+
+    fn history() -> Vec<HistoryEntry> {
+        let mut previous = String::new();
+        [
+            ("MigrationRequested", json!(null), "REQUESTED", "00:00"),
+            ("ValidationPassed", json!("REQUESTED"), "VALIDATING", "00:02"),
+            ("HealthCheckFailed", json!("VALIDATING"), "VALIDATING", "01:10"),
+        ]
+        .into_iter()
+        .enumerate()
+        .map(|(index, (event, from, to, at))| {
+            let mut detail = json!({
+                "schemaVersion": "1.0", "tenantId": "default", "migrationId": "mig-1", "correlationId": "mig-c",
+                "appName": "shop", "wave": "wave-1", "from": from, "to": to, "attempt": 1,
+                "occurredAt": format!("2026-01-01T00:{at}Z")
+            });
+            if event == "HealthCheckFailed" {
+                detail["reasonCode"] = json!("HTTP_STATUS");
+            }
+            let detail: landfall_domain::event::Detail = serde_json::from_value(detail).unwrap();
+            let hash = digest::chain(&previous, &detail).unwrap();
+            let entry = json!({
+                "seq": index + 1, "eventType": event, "detail": detail, "previousHash": previous, "hash": hash
+            });
+            previous = hash;
+            serde_json::from_value(entry).unwrap()
+        })
+        .collect()
+    }
+
+    fn story() -> Story {
+        let history = history();
+        let failure = json!({
+            "error": "VerificationError", "message": "the test instance is not healthy", "state": "VerifyTest",
+            "findings": [{"code": "HTTP_STATUS", "severity": "blocking", "pointer": "/healthChecks/0",
+                          "message": "503 instead of 200.", "remedy": "Look at the application."}]
+        });
+        let changes = json!({
+            "status": "ROLLED_BACK", "endedAt": "2026-01-01T00:01:12Z", "failure": failure,
+            "sourceServerId": "s-1", "eventSeq": 3, "eventHash": history[2].hash,
+            "callback": {"id": "msg_1", "delivered": true, "outcome": "204", "at": "2026-01-01T00:01:13Z"}
+        });
+        Story {
+            record: Some(record(&changes)),
+            history,
+            rejections: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_story_reads_as_printed_here() {
+        let now = "2026-01-01T01:00:00Z".parse().unwrap();
+        assert_eq!(
+            story().text(now, Palette::OFF),
+            "mig-1  ROLLED_BACK  after 1m 12s\n  \
+               server        vm-1 (azure)\n  \
+               application   shop, wave wave-1, attempt 1\n  \
+               correlation   mig-c\n  \
+               MGN server    s-1\n  \
+               callback      delivered: 204\n\
+             \nVerificationError in VerifyTest: the test instance is not healthy\n  \
+               - HTTP_STATUS at /healthChecks/0: 503 instead of 200. Look at the application.\n\
+             \nTimeline  3 entries, hash chain intact\n  \
+               attempt 1, 2026-01-01T00:00:00Z\n       \
+                    +0s  MigrationRequested    REQUESTED\n       \
+                    +2s  ValidationPassed      REQUESTED → VALIDATING\n   \
+                +1m 10s  HealthCheckFailed     VALIDATING  HTTP_STATUS\n"
+        );
+    }
+
+    #[test]
+    fn a_changed_or_cut_history_is_told() {
+        let mut changed = story();
+        changed.history[1].detail.wave = "another".to_owned();
+        assert_eq!(changed.broken_at(), Some(2));
+        let text = changed.text(Timestamp::UNIX_EPOCH, Palette::OFF);
+        assert!(text.contains("HISTORY WAS CHANGED: entry 2"), "{text}");
+
+        let mut cut = story();
+        cut.history.pop();
+        assert_eq!(cut.broken_at(), Some(3));
+        assert_eq!(cut.json()["historyIntact"], false);
+        assert_eq!(story().json()["historyIntact"], true);
+    }
+
+    #[test]
+    fn refused_messages_are_told_even_without_a_record() {
+        let rejection = json!({
+            "reason": "SCHEMA_INVALID", "correlationId": "mig-c", "rejectedAt": "2026-01-01T00:00:00Z",
+            "findings": [{"code": "SCHEMA_INVALID", "severity": "blocking", "pointer": "/source", "message": "no."}]
+        });
+        let story = Story {
+            record: None,
+            history: Vec::new(),
+            rejections: vec![serde_json::from_value(rejection).unwrap()],
+        };
+        assert_eq!(
+            story.text(Timestamp::UNIX_EPOCH, Palette::OFF),
+            "\nRefused messages with this ID\n  \
+               2026-01-01T00:00:00Z  SCHEMA_INVALID  correlation mig-c\n    \
+                 - SCHEMA_INVALID at /source: no.\n"
+        );
+    }
+}

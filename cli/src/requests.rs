@@ -1,0 +1,254 @@
+//! Reading requests from files: one JSON object, an array of them, several in a row, or one per line; and checking
+//! each as the deployment will.
+
+use std::collections::HashMap;
+
+use landfall_common::correlation;
+use landfall_domain::request::DEFAULT_TENANT;
+use landfall_domain::{Finding, schema};
+use serde_json::Value;
+
+/// One message to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// The file it came from.
+    pub file: String,
+    /// Its place in the file, from 1.
+    pub number: usize,
+    /// The line on which it, or the array around it, begins.
+    pub line: usize,
+    /// The body to send.
+    pub body: String,
+    /// The same as JSON, if it is JSON.
+    pub value: Option<Value>,
+}
+
+/// What is wrong with one document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// The file it came from.
+    pub file: String,
+    /// Its place in the file, from 1.
+    pub number: usize,
+    /// The line on which it, or the array around it, begins.
+    pub line: usize,
+    /// The `migrationId`, if it has one.
+    pub migration_id: Option<String>,
+    /// The stable reason, as the deployment would give it.
+    pub reason: String,
+    /// Everything that is wrong.
+    pub findings: Vec<Finding>,
+}
+
+impl Document {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.value.as_ref()?.get(name)?.as_str()
+    }
+
+    /// The caller's ID of the migration, if there is one.
+    pub fn migration_id(&self) -> Option<&str> {
+        self.text("migrationId")
+    }
+
+    /// The tenant.
+    pub fn tenant_id(&self) -> &str {
+        self.text("tenantId").unwrap_or(DEFAULT_TENANT)
+    }
+
+    /// The correlation ID of the request, or a new one.
+    pub fn correlation_id(&self) -> String {
+        correlation::choose(None, self.text("correlationId"))
+    }
+
+    fn problem(&self, reason: &str, findings: Vec<Finding>) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            number: self.number,
+            line: self.line,
+            migration_id: self.migration_id().map(str::to_owned),
+            reason: reason.to_owned(),
+            findings,
+        }
+    }
+}
+
+/// Splits the text of a file into its documents. What follows the first fault of the JSON is one document of its own:
+/// [`check`] names the fault, and who sends it all the same sends it as it stands.
+pub fn split(file: &str, text: &str) -> Vec<Document> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut documents: Vec<Document> = Vec::new();
+    let mut push = |offset: usize, body: String, value: Option<Value>| {
+        let before = text.get(..offset).unwrap_or_default();
+        documents.push(Document {
+            file: file.to_owned(),
+            number: documents.len() + 1,
+            line: before.matches('\n').count() + 1,
+            body,
+            value,
+        });
+    };
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    loop {
+        // White space belongs to neither document.
+        let rest = values.byte_offset();
+        let blank = text
+            .get(rest..)
+            .map_or(0, |rest| rest.len() - rest.trim_start().len());
+        let start = rest + blank;
+        match values.next() {
+            None => break,
+            Some(Ok(Value::Array(items))) => {
+                for item in items {
+                    push(start, item.to_string(), Some(item));
+                }
+            }
+            Some(Ok(value)) => push(start, value.to_string(), Some(value)),
+            Some(Err(_)) => {
+                push(
+                    start,
+                    text.get(start..).unwrap_or(text).trim_end().to_owned(),
+                    None,
+                );
+                break;
+            }
+        }
+    }
+    if documents.is_empty() {
+        // So that an empty file, or an empty array, is a finding and not a silent success.
+        documents.push(Document {
+            file: file.to_owned(),
+            number: 1,
+            line: 1,
+            body: String::new(),
+            value: None,
+        });
+    }
+    documents
+}
+
+/// Everything that is wrong with the documents, by the rules of the deployment; and an ID that two of them share.
+pub fn check(documents: &[Document]) -> Vec<Problem> {
+    let mut first: HashMap<(&str, &str), &Document> = HashMap::new();
+    let mut problems = Vec::new();
+    for document in documents {
+        if let Err(rejection) = schema::parse(&document.body) {
+            problems.push(document.problem(rejection.reason, rejection.findings));
+            continue;
+        }
+        let Some(id) = document.migration_id() else {
+            continue;
+        };
+        match first.entry((document.tenant_id(), id)) {
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(document);
+            }
+            std::collections::hash_map::Entry::Occupied(entry) => {
+                let other = entry.get();
+                let finding = Finding::blocking(
+                    "DUPLICATE_ID",
+                    "/migrationId",
+                    format!(
+                        "{id} is the ID of {}, request {}, too.",
+                        other.file, other.number
+                    ),
+                )
+                .remedy("Give each server a migrationId of its own.");
+                problems.push(document.problem("DUPLICATE_ID", vec![finding]));
+            }
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALID: &str = r#"{"migrationId": "mig-1", "appName": "a", "source": "azure", "target": "aws",
+        "environment": "prod", "wave": "w", "steps": ["replicate"], "sourceVmId": "vm-1"}"#;
+
+    fn ids(text: &str) -> Vec<Option<String>> {
+        split("f", text)
+            .iter()
+            .map(|document| document.migration_id().map(str::to_owned))
+            .collect()
+    }
+
+    #[test]
+    fn objects_arrays_and_lines_all_count() {
+        let one = r#"{"migrationId":"1"}"#;
+        let two = r#"{"migrationId":"2"}"#;
+        for text in [
+            format!("{one}\n{two}\n"),
+            format!("{one}{two}"),
+            format!("[{one}, {two}]"),
+            format!("\u{feff}[{one}]\n{two}"),
+        ] {
+            assert_eq!(
+                ids(&text),
+                [Some("1".to_owned()), Some("2".to_owned())],
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_stays_as_it_stands() {
+        let documents = split("f", "{\"migrationId\":\"1\"}\n{\"migrationId\": oops}\n");
+        assert_eq!(documents.len(), 2);
+        assert_eq!(documents[1].body, "{\"migrationId\": oops}");
+        let problems = check(&documents[1..]);
+        assert_eq!(
+            (problems[0].number, problems[0].reason.as_str()),
+            (2, "NOT_JSON")
+        );
+        assert!(
+            problems[0].findings[0].message.contains("line 1 column 17"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn an_empty_file_is_a_problem() {
+        for text in ["", " \n", "[]"] {
+            assert_eq!(check(&split("f", text)).len(), 1, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_document_is_checked_and_ids_are_unique_within_a_tenant() {
+        let other_tenant = VALID.replacen('{', r#"{"tenantId": "t2","#, 1);
+        let bad = VALID
+            .replace("mig-1", "mig-2")
+            .replace("azure", "mainframe");
+        let documents = split("f", &[VALID, &other_tenant, &bad, VALID].join("\n"));
+        let problems = check(&documents);
+        let found: Vec<_> = problems
+            .iter()
+            .map(|problem| {
+                (
+                    problem.number,
+                    problem.reason.as_str(),
+                    problem.findings[0].pointer.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (3, "SCHEMA_INVALID", "/source"),
+                (4, "DUPLICATE_ID", "/migrationId")
+            ]
+        );
+    }
+
+    #[test]
+    fn the_correlation_id_is_the_request_s_or_new() {
+        let documents = split(
+            "f",
+            r#"{"correlationId":"mine"} {"correlationId":"not\nusable"}"#,
+        );
+        assert_eq!(documents[0].correlation_id(), "mine");
+        assert!(documents[1].correlation_id().starts_with("mig-"));
+    }
+}

@@ -1,0 +1,135 @@
+//! Which deployment a command speaks to.
+//!
+//! The queue or the table is looked for in the flags, the environment, the local stack and Terraform's outputs, in this
+//! order. Where it is found decides the rest: a local stack's is reached at its own endpoint with its test
+//! credentials, everything else through the AWS SDK's usual chain.
+
+mod place;
+
+use std::path::Path;
+
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::Credentials;
+use clap::Args;
+use landfall_common::StateStore;
+
+use self::place::{Place, Resource, find, of_stack};
+use crate::error::CliError;
+use crate::stack::StackInfo;
+
+/// The flags that name a deployment.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Deployment")]
+pub struct TargetArgs {
+    /// The request queue; only `submit` needs it.
+    #[arg(long, value_name = "URL", env = "LANDFALL_REQUEST_QUEUE_URL")]
+    pub queue_url: Option<String>,
+    /// The table of migration records; only `watch` and `status` need it.
+    #[arg(long, value_name = "NAME", env = "LANDFALL_TABLE")]
+    pub table: Option<String>,
+    /// The AWS Region; `AWS_REGION` and the AWS profile count where neither this nor the deployment names one.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+}
+
+/// A deployment's request queue.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    /// The client that reaches it.
+    pub client: aws_sdk_sqs::Client,
+    /// Its URL.
+    pub url: String,
+    /// What to look at when a call fails.
+    pub advice: &'static str,
+}
+
+/// A deployment's records.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// The state manager on its table.
+    pub store: StateStore,
+    /// What to look at when a call fails.
+    pub advice: &'static str,
+}
+
+impl Queue {
+    /// Finds the request queue.
+    pub async fn find(args: &TargetArgs, root: &Path) -> Result<Self, CliError> {
+        Self::at(find(Resource::RequestQueue, args, root)?).await
+    }
+
+    /// The request queue of a running local stack.
+    pub async fn of_stack(stack: &StackInfo) -> Result<Self, CliError> {
+        Self::at(of_stack(Resource::RequestQueue, stack, None)).await
+    }
+
+    async fn at(place: Place) -> Result<Self, CliError> {
+        let config = config(&place).await?;
+        Ok(Self {
+            client: aws_sdk_sqs::Client::new(&config),
+            advice: advice(&place),
+            url: place.value,
+        })
+    }
+}
+
+impl Records {
+    /// Finds the table.
+    pub async fn find(args: &TargetArgs, root: &Path) -> Result<Self, CliError> {
+        Self::at(find(Resource::Table, args, root)?).await
+    }
+
+    /// The table of a running local stack.
+    pub async fn of_stack(stack: &StackInfo) -> Result<Self, CliError> {
+        Self::at(of_stack(Resource::Table, stack, None)).await
+    }
+
+    async fn at(place: Place) -> Result<Self, CliError> {
+        let config = config(&place).await?;
+        Ok(Self {
+            advice: advice(&place),
+            store: StateStore::new(aws_sdk_dynamodb::Client::new(&config), place.value),
+        })
+    }
+}
+
+async fn config(place: &Place) -> Result<SdkConfig, CliError> {
+    let named = place.region.clone().map(Region::new);
+    let region = match named {
+        Some(region) => Some(region),
+        None => region_of_environment().await,
+    };
+    let region = region.ok_or_else(|| {
+        CliError::new(
+            "the deployment's Region is not known",
+            "Pass --region, or set AWS_REGION, or use an AWS profile or a ./terraform output that names it.",
+        )
+    })?;
+    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).region(region);
+    let loader = match &place.endpoint {
+        None => loader,
+        Some(endpoint) => loader
+            .endpoint_url(endpoint)
+            .credentials_provider(Credentials::new("test", "test", None, None, "local stack")),
+    };
+    Ok(loader.load().await)
+}
+
+/// Not the SDK's whole chain: that ends in a search for the metadata service of EC2, which is seconds of silence.
+async fn region_of_environment() -> Option<Region> {
+    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::default())
+        .region()
+        .await
+}
+
+const fn advice(place: &Place) -> &'static str {
+    if place.endpoint.is_some() {
+        "Is the local stack still up? `landfall up` starts it, or brings it up to date."
+    } else {
+        "Check the Region, the network and your credentials (`aws sts get-caller-identity`), and that the name is right."
+    }
+}
