@@ -1,0 +1,66 @@
+# The front door. Needs Rust, Python 3.10 or newer and Terraform 1.9 or newer; everything else comes by itself.
+
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/landfall/target
+
+LANDFALL := $(CARGO_TARGET_DIR)/debug/landfall
+PYTHON   := $(CURDIR)/.venv/bin/python
+# Simulated seconds per real second while tests run.
+SCALE    ?= 120
+
+.PHONY: help demo test unit e2e conformance terraform build package lint up down clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## Migrate a small wave on the local stack, from nothing to the closing table.
+	$(LANDFALL) demo
+
+test: build ## Run every test; starts the local stack and stops it afterwards.
+	@$(LANDFALL) up --scale $(SCALE) && $(MAKE) --no-print-directory checks; \
+	status=$$?; $(LANDFALL) down; exit $$status
+
+# One cargo invocation for all crates: a narrower one would build the AWS crates again with other features.
+.PHONY: checks
+checks: terraform conformance
+	cargo test --workspace --no-fail-fast
+
+unit: ## Run the tests that need no local stack.
+	cargo test --workspace --exclude landfall-e2e
+
+e2e: up ## Run the end-to-end tests against the local stack, and leave it running.
+	cargo test --workspace $(foreach suite,$(basename $(notdir $(wildcard tests/e2e/tests/*.rs))),--test $(suite))
+
+conformance: ## Drive the running simulator with boto3 and the AWS command line.
+	$(PYTHON) -m pytest -q -p no:cacheprovider tests
+
+terraform: export TF_DATA_DIR := $(CURDIR)/.landfall/terraform/data
+terraform: ## Check format, validity and tests of the Terraform code; `up` has fetched the provider.
+	terraform -chdir=terraform fmt -check -recursive
+	terraform -chdir=terraform validate
+	terraform -chdir=terraform test
+
+build: ## Build every binary for this machine.
+	cargo build --workspace --bins
+
+package: ## Build the functions for AWS (arm64) into $(CARGO_TARGET_DIR)/lambda; needs .venv, see `up`.
+	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda build --release --arm64 --output-format zip \
+		$(foreach function,$(notdir $(wildcard functions/*)),--package $(function))
+	@for function in $(notdir $(wildcard functions/*)); do \
+		mv "$(CARGO_TARGET_DIR)/lambda/$$function/bootstrap.zip" "$(CARGO_TARGET_DIR)/lambda/$$function.zip" || exit; \
+	done
+
+lint: ## Check format and lints.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	terraform fmt -check -recursive terraform
+
+up: build ## Start the local stack, or bring it up to date.
+	$(LANDFALL) up
+
+down: ## Stop the local stack.
+	$(LANDFALL) down
+
+clean: ## Stop the local stack and remove everything that was built or installed.
+	-$(LANDFALL) down
+	rm -rf .venv
+	cargo clean

@@ -1,0 +1,153 @@
+//! The running local stack.
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_sqs::config::Credentials;
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use landfall_common::{StateStore, correlation};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What to say when there is nothing to test against.
+const NOT_RUNNING: &str = "run `landfall up` first (make e2e does)";
+
+/// `.landfall/stack.json`, as far as the tests need it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Info {
+    /// Where `MiniStack` listens.
+    pub ministack_url: String,
+    /// Where the simulator listens.
+    pub simulator_url: String,
+    /// The Region it plays.
+    pub region: String,
+    /// The table of migrations.
+    pub table_name: String,
+    /// Where requests go.
+    pub request_queue_url: String,
+    /// Where refused requests end.
+    pub request_dlq_url: String,
+    /// The bus on which Landfall reports.
+    pub event_bus_name: String,
+    /// The workflow.
+    pub state_machine_arn: String,
+}
+
+/// The stack and a client for each part of it.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// Where everything is.
+    pub info: Info,
+    /// The table of migrations.
+    pub store: StateStore,
+    /// The same, raw.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Queues.
+    pub sqs: aws_sdk_sqs::Client,
+    /// Workflows.
+    pub sfn: aws_sdk_sfn::Client,
+    /// Events.
+    pub events: aws_sdk_eventbridge::Client,
+    http: reqwest::Client,
+}
+
+impl Stack {
+    /// Finds the stack of this checkout.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub async fn load() -> Self {
+        let path = crate::root().join(".landfall/stack.json");
+        let content = std::fs::read(path).expect(NOT_RUNNING);
+        let info: Info = serde_json::from_slice(&content)
+            .expect("stack.json is of another version; run `landfall up` again");
+        let http = reqwest::Client::new();
+        let health = http.get(format!("{}/_sim/health", info.simulator_url));
+        health.send().await.expect(NOT_RUNNING);
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(info.region.clone()))
+            .endpoint_url(&info.ministack_url)
+            .credentials_provider(Credentials::new("test", "test", None, None, "local stack"))
+            .load()
+            .await;
+        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+        Self {
+            store: StateStore::new(dynamodb.clone(), &info.table_name),
+            dynamodb,
+            sqs: aws_sdk_sqs::Client::new(&config),
+            sfn: aws_sdk_sfn::Client::new(&config),
+            events: aws_sdk_eventbridge::Client::new(&config),
+            http,
+            info,
+        }
+    }
+
+    /// GETs from the simulator's control plane.
+    pub async fn simulator(&self, what: &str) -> Value {
+        let url = format!("{}/_sim/{what}", self.info.simulator_url);
+        let answer = self.http.get(&url).send().await.expect("the simulator");
+        answer.json().await.expect("the simulator speaks JSON")
+    }
+
+    /// Adds to the simulator's world.
+    pub async fn seed(&self, seed: &Value) {
+        let url = format!("{}/_sim/seed", self.info.simulator_url);
+        let request = self.http.post(&url).json(seed);
+        let answer = request.send().await.expect("the simulator");
+        let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
+        assert!(status.is_success(), "the seed is refused: {text}");
+    }
+
+    /// Puts messages into the request queue, up to ten in one batch; each is a body and its correlation ID.
+    pub async fn submit(&self, messages: &[(String, String)]) {
+        let entries = messages
+            .iter()
+            .enumerate()
+            .map(|(number, (body, correlation_id))| {
+                let attribute = MessageAttributeValue::builder()
+                    .data_type("String")
+                    .string_value(correlation_id)
+                    .build()
+                    .expect("an attribute");
+                SendMessageBatchRequestEntry::builder()
+                    .id(number.to_string())
+                    .message_body(body)
+                    .message_attributes(correlation::NAME, attribute)
+                    .build()
+                    .expect("an entry")
+            });
+        let answer = self
+            .sqs
+            .send_message_batch()
+            .queue_url(&self.info.request_queue_url)
+            .set_entries(Some(entries.collect()))
+            .send()
+            .await
+            .expect("the request queue");
+        assert!(answer.failed().is_empty(), "{:?}", answer.failed());
+    }
+
+    /// What EC2 says of an instance: its state's name, or nothing where it does not know the instance.
+    ///
+    /// Asked by hand: the EC2 client is the largest crate there is, for one question.
+    pub async fn instance_state(&self, instance_id: &str) -> Option<String> {
+        let region = &self.info.region;
+        // The emulator tells services apart by the scope of the signature, and test credentials need no more.
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential=test/20260101/{region}/ec2/aws4_request, SignedHeaders=host, Signature=x"
+        );
+        let request = self
+            .http
+            .post(&self.info.ministack_url)
+            .header("authorization", authorization)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!(
+                "Action=DescribeInstances&Version=2016-11-15&InstanceId.1={instance_id}"
+            ));
+        let answer = request.send().await.expect("EC2");
+        let text = answer.text().await.expect("EC2 answers in text");
+        // <instanceState><code>16</code><name>running</name></instanceState>
+        let (_, state) = text.split_once("<instanceState>")?;
+        let (_, name) = state.split_once("<name>")?;
+        name.split_once("</name>").map(|(name, _)| name.to_owned())
+    }
+}

@@ -1,0 +1,207 @@
+//! One name everywhere: errors, states and functions, across the workflow, Terraform and the crates. No stack needed.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::collections::BTreeSet;
+
+use landfall_domain::ErrorName;
+use landfall_e2e::{root, text, workflow};
+use serde_json::Value;
+
+/// Errors that Step Functions and its integrations raise by themselves.
+const AWS_ERRORS: &[&str] = &[
+    "DynamoDB.ConditionalCheckFailedException",
+    "DynamoDB.InternalServerError",
+    "DynamoDB.ProvisionedThroughputExceededException",
+    "DynamoDB.RequestLimitExceeded",
+    "DynamoDB.SdkClientException",
+    "DynamoDB.ThrottlingException",
+    "Lambda.AWSLambdaException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.SdkClientException",
+    "Lambda.ServiceException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.Unknown",
+    "SQS.SdkClientException",
+    "SQS.SqsException",
+    "States.ALL",
+];
+
+/// Tokens of the workflow that are no function.
+const OTHER_TOKENS: &[&str] = &["launch-queue-url", "table"];
+
+fn states() -> Vec<(String, Value)> {
+    let definition = workflow::definition();
+    let states = definition["States"].as_object().expect("states");
+    let pairs = states
+        .iter()
+        .map(|(name, state)| (name.clone(), state.clone()));
+    pairs.collect()
+}
+
+/// Every name in every `ErrorEquals` of a kind of rule.
+fn errors(rules: &[&str]) -> BTreeSet<String> {
+    states()
+        .iter()
+        .flat_map(|(_, state)| {
+            rules
+                .iter()
+                .map(|rule| state[rule].clone())
+                .collect::<Vec<_>>()
+        })
+        .flat_map(|rules| rules.as_array().cloned().unwrap_or_default())
+        .flat_map(|rule| {
+            rule["ErrorEquals"]
+                .as_array()
+                .cloned()
+                .expect("ErrorEquals")
+        })
+        .map(|name| name.as_str().expect("a name").to_owned())
+        .collect()
+}
+
+/// The folders in a folder.
+fn folders(path: &str) -> BTreeSet<String> {
+    std::fs::read_dir(root().join(path))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry"))
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().expect("a readable name"))
+        .collect()
+}
+
+#[test]
+fn the_workflow_and_the_code_agree_on_every_error() {
+    let ours: BTreeSet<_> = ErrorName::ALL
+        .iter()
+        .map(|name| name.as_str().to_owned())
+        .collect();
+    let aws: BTreeSet<_> = AWS_ERRORS.iter().map(|&name| name.to_owned()).collect();
+    let used = errors(&["Retry", "Catch"]);
+    let unknown: Vec<_> = used
+        .iter()
+        .filter(|name| !ours.contains(*name) && !aws.contains(*name))
+        .collect();
+    assert!(unknown.is_empty(), "nobody raises {unknown:?}");
+    let ignored: Vec<_> = ours.difference(&used).collect();
+    assert!(
+        ignored.is_empty(),
+        "the workflow knows nothing of {ignored:?}"
+    );
+    let gone: Vec<_> = aws.difference(&used).collect();
+    assert!(gone.is_empty(), "the list above names {gone:?} in vain");
+}
+
+#[test]
+fn what_may_pass_is_retried_and_what_may_not_is_caught() {
+    let (retried, caught) = (errors(&["Retry"]), errors(&["Catch"]));
+    for name in ErrorName::ALL {
+        let (wanted, other) = if name.is_transient() {
+            (&retried, &caught)
+        } else {
+            (&caught, &retried)
+        };
+        assert!(
+            wanted.contains(name.as_str()),
+            "{name} is not where it belongs"
+        );
+        assert!(
+            !other.contains(name.as_str()),
+            "{name} is where it does not belong"
+        );
+    }
+}
+
+#[test]
+fn every_state_says_what_it_is_for_and_no_task_waits_for_ever() {
+    for (name, state) in states() {
+        assert!(
+            state["Comment"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{name} has no Comment"
+        );
+        if state["Type"] == "Task" {
+            assert!(
+                state["TimeoutSeconds"].as_u64().is_some(),
+                "{name} has no TimeoutSeconds"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_catch_of_everything_is_the_last_of_every_task_that_touched_the_world() {
+    // The claim is the exception: before it there is nothing to undo, and nobody to tell.
+    for (name, state) in states() {
+        if state["Type"] == "Task" && name != "ClaimMigration" {
+            let last = state["Catch"].as_array().and_then(|all| all.last());
+            let last = last.unwrap_or_else(|| panic!("{name} catches nothing"));
+            assert_eq!(
+                last["ErrorEquals"],
+                serde_json::json!(["States.ALL"]),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_token_of_the_workflow_is_known() {
+    let functions = folders("functions");
+    for token in workflow::tokens(&text(workflow::DEFINITION)) {
+        assert!(
+            functions.contains(&token) || OTHER_TOKENS.contains(&token.as_str()),
+            "${{{token}}} is no folder of functions/ and none of {OTHER_TOKENS:?}"
+        );
+    }
+}
+
+#[test]
+fn a_function_has_one_name_everywhere() {
+    let functions = folders("functions");
+    assert!(!functions.is_empty());
+
+    // The keys of `functions = {…}` in locals.tf are the lines indented by four blanks that open a block.
+    let locals = text("terraform/locals.tf");
+    let (_, map) = locals
+        .split_once("\n  functions = {\n")
+        .expect("the map of functions");
+    let (map, _) = map
+        .split_once("\n  }\n")
+        .expect("the end of the map of functions");
+    let keys: BTreeSet<_> = map
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|line| !line.starts_with([' ', '#', '}']))
+        .filter_map(|line| line.strip_suffix(" = {"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(keys, functions, "terraform/locals.tf and functions/");
+
+    for function in &functions {
+        let manifest = text(&format!("functions/{function}/Cargo.toml"));
+        assert!(
+            manifest
+                .lines()
+                .any(|line| line == format!("name = \"{function}\"")),
+            "the crate in functions/{function} has another name"
+        );
+        assert!(
+            root()
+                .join(format!("functions/{function}/src/main.rs"))
+                .is_file(),
+            "{function}"
+        );
+    }
+
+    let events: BTreeSet<_> = std::fs::read_dir(root().join("tests/events"))
+        .expect("tests/events")
+        .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
+        .collect();
+    assert_eq!(events, functions, "tests/events and functions/");
+}

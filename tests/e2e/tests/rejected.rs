@@ -1,0 +1,213 @@
+//! Messages that cannot be taken, in one batch with one that can.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+use aws_sdk_eventbridge::types::Target;
+use aws_sdk_sqs::types::QueueAttributeName;
+use landfall_common::correlation;
+use landfall_domain::{Finding, Status};
+use landfall_e2e::source::{Source, seed};
+use landfall_e2e::{Migration, Stack, queue, unique};
+use serde_json::{Value, json};
+
+/// A queue of this test's own that gets every `MigrationRejected` of the bus.
+struct Rejections {
+    queue_url: String,
+    rule: String,
+}
+
+impl Rejections {
+    async fn listen(stack: &Stack, run: &str) -> Self {
+        let name = format!("e2e-{run}-rejected");
+        let queue = stack
+            .sqs
+            .create_queue()
+            .queue_name(&name)
+            .send()
+            .await
+            .expect("CreateQueue");
+        let queue_url = queue.queue_url.expect("a queue URL");
+        let arn = QueueAttributeName::QueueArn;
+        let attributes = stack
+            .sqs
+            .get_queue_attributes()
+            .queue_url(&queue_url)
+            .attribute_names(arn.clone());
+        let attributes = attributes.send().await.expect("GetQueueAttributes");
+        let arn = attributes
+            .attributes()
+            .and_then(|all| all.get(&arn))
+            .expect("an ARN")
+            .clone();
+
+        let bus = &stack.info.event_bus_name;
+        let pattern = json!({"source": ["landfall"], "detail-type": ["MigrationRejected"]});
+        let rule = stack.events.put_rule().name(&name).event_bus_name(bus);
+        rule.event_pattern(pattern.to_string())
+            .send()
+            .await
+            .expect("PutRule");
+        let target = Target::builder()
+            .id("queue")
+            .arn(arn)
+            .build()
+            .expect("a target");
+        let targets = stack
+            .events
+            .put_targets()
+            .rule(&name)
+            .event_bus_name(bus)
+            .targets(target);
+        targets.send().await.expect("PutTargets");
+        Self {
+            queue_url,
+            rule: name,
+        }
+    }
+
+    async fn close(self, stack: &Stack) {
+        let bus = &stack.info.event_bus_name;
+        let targets = stack
+            .events
+            .remove_targets()
+            .rule(&self.rule)
+            .event_bus_name(bus)
+            .ids("queue");
+        targets.send().await.expect("RemoveTargets");
+        let rule = stack
+            .events
+            .delete_rule()
+            .name(&self.rule)
+            .event_bus_name(bus);
+        rule.send().await.expect("DeleteRule");
+        let queue = stack.sqs.delete_queue().queue_url(self.queue_url);
+        queue.send().await.expect("DeleteQueue");
+    }
+}
+
+#[tokio::test]
+async fn each_bad_message_is_dead_lettered_once_and_the_good_one_goes_on() {
+    let (stack, run) = (Stack::load().await, unique());
+    let rejections = Rejections::listen(&stack, &run).await;
+    let source = |name: &str| Source::new(&stack, &run, name);
+    // Reason, the pointer of the first finding, and the message; the first has no ID to be found by.
+    let bad = [
+        (
+            "NOT_JSON",
+            "",
+            None,
+            (
+                format!("{{\"migrationId\": oops-{run}"),
+                format!("c-{run}-notjson"),
+            ),
+        ),
+        bad(
+            &source("types").request("wave", 3),
+            "SCHEMA_INVALID",
+            "/wave",
+        ),
+        bad(
+            &source("field").request("colour", "blue"),
+            "SCHEMA_INVALID",
+            "",
+        ),
+        bad(
+            &source("version").request("schemaVersion", "2.0"),
+            "SCHEMA_VERSION_UNSUPPORTED",
+            "/schemaVersion",
+        ),
+    ];
+    let good = source("good").request("steps", json!(["freeze"]));
+    stack.seed(&seed([&good])).await;
+    let mut messages: Vec<_> = bad.iter().map(|(.., message)| message.clone()).collect();
+    messages.insert(2, good.message());
+    stack.submit(&messages).await;
+
+    let record = Migration::new(&stack, good.id()).ended().await;
+    assert_eq!((record.status, record.failure), (Status::Succeeded, None));
+    queue::all_taken(&stack).await;
+
+    let wanted: Vec<_> = bad.iter().map(|(.., (_, id))| id.clone()).collect();
+    let dead = queue::collect(&stack, &stack.info.request_dlq_url, &wanted, |message| {
+        queue::attribute(message, correlation::NAME).map(str::to_owned)
+    })
+    .await;
+    let events = queue::collect(&stack, &rejections.queue_url, &wanted, |message| {
+        let event: Value = serde_json::from_str(message.body()?).ok()?;
+        Some(event["detail"]["correlationId"].as_str()?.to_owned())
+    })
+    .await;
+
+    for (reason, pointer, id, (body, correlation_id)) in &bad {
+        let [letter] = dead[correlation_id].as_slice() else {
+            panic!("{reason}: {} dead letters", dead[correlation_id].len());
+        };
+        assert_eq!(letter.body(), Some(body.as_str()), "{reason}");
+        assert_eq!(queue::attribute(letter, "reason"), Some(*reason));
+        let findings: Vec<Finding> =
+            serde_json::from_str(queue::attribute(letter, "findings").expect("findings"))
+                .expect("findings are JSON");
+        assert_eq!(
+            findings.first().map(|finding| finding.pointer.as_str()),
+            Some(*pointer),
+            "{findings:?}"
+        );
+        if pointer.is_empty() && *reason == "SCHEMA_INVALID" {
+            assert!(
+                findings
+                    .iter()
+                    .any(|finding| finding.message.contains("colour")),
+                "{findings:?}"
+            );
+        }
+
+        assert_eq!(
+            events[correlation_id].len(),
+            1,
+            "{reason}: MigrationRejected"
+        );
+        let event: Value = serde_json::from_str(events[correlation_id][0].body().expect("a body"))
+            .expect("an event");
+        assert_eq!(event["detail"]["reasonCode"], *reason);
+        assert_eq!(event["detail"]["evidence"]["findings"], json!(findings));
+
+        if let Some(id) = id {
+            let migration = Migration::new(&stack, id);
+            assert_eq!(
+                migration.record().await,
+                None,
+                "{reason}: a refused message makes no record"
+            );
+            let seen = stack
+                .store
+                .rejections(&migration.key)
+                .await
+                .expect("rejections");
+            let reasons: Vec<_> = seen
+                .iter()
+                .map(|rejection| rejection.reason.as_str())
+                .collect();
+            assert_eq!(reasons, [*reason]);
+            assert_eq!(seen[0].correlation_id, *correlation_id);
+            assert_eq!(seen[0].findings, findings);
+        }
+    }
+    rejections.close(&stack).await;
+}
+
+/// A row: a request that is at fault.
+fn bad(
+    source: &Source,
+    reason: &'static str,
+    pointer: &'static str,
+) -> (&'static str, &'static str, Option<String>, (String, String)) {
+    (
+        reason,
+        pointer,
+        Some(source.id().to_owned()),
+        source.message(),
+    )
+}
