@@ -260,20 +260,7 @@ async fn start_batch(
         }
     }
     if action == LaunchAction::Cutover {
-        for id in claimed
-            .iter()
-            .filter_map(|wait| wait.source_server_id.as_ref())
-        {
-            if servers
-                .get(id)
-                .is_some_and(|server| server.lifecycle == "READY_FOR_TEST")
-            {
-                // A cutover without a test, which the pre-flight allowed: MGN wants the lifecycle moved first.
-                deps.mgn
-                    .change_lifecycle(id, "READY_FOR_CUTOVER", ErrorName::CutoverError)
-                    .await?;
-            }
-        }
+        claimed = ready_for_cutover(deps, claimed, servers, now).await?;
     }
     while !claimed.is_empty() {
         let ids: Vec<String> = claimed
@@ -341,4 +328,46 @@ async fn start_batch(
         }
     }
     Ok(())
+}
+
+/// Moves servers that nobody tested, which the pre-flight allowed, to where MGN wants them for a cutover. One that
+/// MGN refuses fails alone; the others are given back.
+async fn ready_for_cutover(
+    deps: &Deps,
+    claimed: Vec<Wait>,
+    servers: &HashMap<String, Server>,
+    now: Timestamp,
+) -> Result<Vec<Wait>, StageError> {
+    let mut ready = Vec::new();
+    for wait in claimed {
+        let untested = wait.source_server_id.as_ref().filter(|id| {
+            servers
+                .get(*id)
+                .is_some_and(|server| server.lifecycle == "READY_FOR_TEST")
+        });
+        if let Some(id) = untested {
+            let moved = deps
+                .mgn
+                .change_lifecycle(id, "READY_FOR_CUTOVER", ErrorName::CutoverError)
+                .await;
+            match moved {
+                Ok(()) => {}
+                Err(error) if error.name.is_transient() => return Err(error),
+                Err(error) => {
+                    finish::failed(
+                        deps,
+                        &wait,
+                        LaunchAction::Cutover,
+                        &error.message,
+                        Vec::new(),
+                        now,
+                    )
+                    .await?;
+                    continue;
+                }
+            }
+        }
+        ready.push(wait);
+    }
+    Ok(ready)
 }
