@@ -7,7 +7,6 @@
 #![warn(missing_docs)]
 
 mod agent;
-mod guard;
 mod launch_settings;
 mod source;
 mod template;
@@ -106,7 +105,7 @@ pub async fn handle(
     } = stage::read(event)?;
     let record = deps.journal.store.require(&input.key()).await?;
     telemetry::identify(&record);
-    guard::check(&record, &input)?;
+    input.check(&record)?;
     // Futures of SDK calls are large: on the heap they do not swell the ones around them.
     match (phase, task_token) {
         (Some(Phase::LaunchSettings), _) => {

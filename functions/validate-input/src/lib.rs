@@ -6,7 +6,6 @@
 
 pub mod checks;
 pub mod facts;
-mod guard;
 
 use aws_config::SdkConfig;
 use jiff::Timestamp;
@@ -61,7 +60,7 @@ pub async fn handle(
     let input: StageInput = stage::read(event)?;
     let record = deps.journal.store.require(&input.key()).await?;
     telemetry::identify(&record);
-    guard::check(&record, &input)?;
+    input.check(&record)?;
     let plan = WorkflowPlan::of(&record.request);
     if !matches!(record.status, Status::Requested | Status::Validating) {
         // A late second run of a step whose work is done: later steps own the migration now.

@@ -1,6 +1,6 @@
 //! What the workflow passes to a stage function.
 
-use landfall_domain::{ErrorName, StageError};
+use landfall_domain::{ErrorName, MigrationRecord, StageError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,6 +24,45 @@ pub struct StageInput {
 }
 
 impl StageInput {
+    /// Refuses an invocation that no longer speaks for its migration.
+    ///
+    /// # Errors
+    /// `Conflict` for another attempt or another execution; `ValidationError` when the migration has ended.
+    pub fn check(&self, record: &MigrationRecord) -> Result<(), StageError> {
+        if record.attempt != self.attempt {
+            return Err(StageError::new(
+                ErrorName::Conflict,
+                format!(
+                    "migration {} is in attempt {}, and this step belongs to attempt {}",
+                    record.migration_id, record.attempt, self.attempt
+                ),
+            ));
+        }
+        if record.execution_arn.as_deref() != Some(self.execution_arn.as_str()) {
+            return Err(StageError::new(
+                ErrorName::Conflict,
+                format!(
+                    "migration {} belongs to another workflow execution",
+                    record.migration_id
+                ),
+            )
+            .context(format!(
+                "recorded {:?}, invoked by {}",
+                record.execution_arn, self.execution_arn
+            )));
+        }
+        if record.status.is_end() {
+            return Err(StageError::new(
+                ErrorName::ValidationError,
+                format!(
+                    "migration {} has already ended in {}; submit it again to start a new attempt",
+                    record.migration_id, record.status
+                ),
+            ));
+        }
+        Ok(())
+    }
+
     /// The record's key.
     pub fn key(&self) -> Key {
         Key::new(&self.tenant_id, &self.migration_id)
