@@ -1,8 +1,9 @@
 locals {
-  # Queues in which no message should ever lie: each one is a migration, a launch or a callback that nobody handles.
+  # Queues in which no message should ever lie: each one is a migration, a launch, a wait or a callback that nobody handles.
   watched_queues = {
     requests-dlq     = module.requests.dlq_name
     launches-dlq     = module.launches.dlq_name
+    waits-dlq        = module.waits.dlq_name
     callbacks-failed = module.callbacks_failed.name
     undelivered      = module.undelivered.name
   }

@@ -38,6 +38,10 @@ locals {
       actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
       resources = ["${local.sqs_arn}:${var.name_prefix}-launches"]
     }
+    consume-waits = {
+      actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+      resources = ["${local.sqs_arn}:${var.name_prefix}-waits"]
+    }
     callback-failed = {
       actions   = ["sqs:SendMessage"]
       resources = ["${local.sqs_arn}:${var.name_prefix}-callbacks-failed"]

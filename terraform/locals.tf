@@ -61,7 +61,7 @@ locals {
       optional             = { LANDFALL_CMF_URL = var.cmf_url, LANDFALL_AGENT_ROLE_ARN = var.agent_role_arn }
       access = [
         "mgn-read", "mgn-configure", "launch-template", "ec2-read", "source-commands", "source-secrets",
-        "agent-role", "task-tokens", "target-accounts",
+        "agent-role", "target-accounts",
       ]
     }
     trigger-migration = {
@@ -73,12 +73,12 @@ locals {
       access               = ["consume-launches", "mgn-read", "mgn-launch", "mgn-lifecycle", "mgn-acts-on-ec2", "quotas-read", "task-tokens", "target-accounts"]
     }
     watch-migrations = {
-      timeout              = 120
+      timeout              = 60
       memory               = 256
       reserved_concurrency = 10
       environment          = {}
       optional             = {}
-      access               = ["task-tokens", "mgn-read", "source-command-results", "target-accounts"]
+      access               = ["consume-waits", "task-tokens", "mgn-read", "source-command-results", "target-accounts"]
     }
     verify-migration = {
       timeout              = 300

@@ -64,6 +64,15 @@ module "launches" {
   max_receives = 1000
 }
 
+module "waits" {
+  source = "./modules/queue"
+
+  name               = "${var.name_prefix}-waits"
+  visibility_timeout = local.functions["watch-migrations"].timeout * var.visibility_factor
+  # A message that is lost leaves its migration asleep until the state's time-out, which for replication is days away.
+  max_receives = 20
+}
+
 module "callbacks_failed" {
   source = "./modules/queue"
 
@@ -147,6 +156,14 @@ resource "aws_lambda_event_source_mapping" "launches" {
   function_response_types            = ["ReportBatchItemFailures"]
 }
 
+resource "aws_lambda_event_source_mapping" "waits" {
+  event_source_arn                   = module.waits.arn
+  function_name                      = module.function["watch-migrations"].alias_arn
+  batch_size                         = 100
+  maximum_batching_window_in_seconds = 1 # one look at MGN for a wave that arrives together
+  function_response_types            = ["ReportBatchItemFailures"]
+}
+
 # --- Workflow --------------------------------------------------------------------------------------------
 
 module "workflow" {
@@ -154,12 +171,16 @@ module "workflow" {
 
   name               = local.workflow_name
   function_arns      = [for function in module.function : function.alias_arn]
-  queue_arns         = [module.launches.arn]
+  queue_arns         = [module.launches.arn, module.waits.arn]
   table_arn          = local.table_arn
   log_retention_days = var.log_retention_days
 
   definition = templatefile("${path.module}/workflow/migration.asl.json", merge(
     { for name, function in module.function : name => function.alias_arn },
-    { launch-queue-url = module.launches.url, table = aws_dynamodb_table.migrations.name },
+    {
+      launch-queue-url = module.launches.url
+      wait-queue-url   = module.waits.url
+      table            = aws_dynamodb_table.migrations.name
+    },
   ))
 }

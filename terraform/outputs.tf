@@ -18,6 +18,11 @@ output "request_dlq_url" {
   value       = module.requests.dlq_url
 }
 
+output "wait_queue_url" {
+  description = "Where the workflow asks to be woken."
+  value       = module.waits.url
+}
+
 output "launch_queue_url" {
   description = "Where the workflow leaves its launch intents."
   value       = module.launches.url

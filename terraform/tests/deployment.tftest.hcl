@@ -27,9 +27,11 @@ run "names" {
   assert {
     condition = [
       module.requests.name, module.requests.dlq_name, module.launches.name, module.launches.dlq_name,
+      module.waits.name, module.waits.dlq_name,
       module.callbacks_failed.name, module.undelivered.name,
       ] == [
       "landfall-requests", "landfall-requests-dlq", "landfall-launches", "landfall-launches-dlq",
+      "landfall-waits", "landfall-waits-dlq",
       "landfall-callbacks-failed", "landfall-undelivered",
     ]
     error_message = "A queue has another name than docs and clients use."
@@ -97,13 +99,13 @@ run "queues" {
 
   assert {
     condition = alltrue([
-      for mapping in [aws_lambda_event_source_mapping.requests, aws_lambda_event_source_mapping.launches] :
+      for mapping in [aws_lambda_event_source_mapping.requests, aws_lambda_event_source_mapping.launches, aws_lambda_event_source_mapping.waits] :
       contains(mapping.function_response_types, "ReportBatchItemFailures")
     ])
     error_message = "Without ReportBatchItemFailures one bad message brings its whole batch back."
   }
   assert {
-    condition     = toset(keys(aws_cloudwatch_metric_alarm.queue)) == toset(["requests-dlq", "launches-dlq", "callbacks-failed", "undelivered"])
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.queue)) == toset(["requests-dlq", "launches-dlq", "waits-dlq", "callbacks-failed", "undelivered"])
     error_message = "Every queue in which messages strand has an alarm."
   }
 }

@@ -61,7 +61,7 @@ run "who_may" {
       "mgn:FinalizeCutover"              = "finalize-cutover"
       "mgn:TerminateTargetInstances"     = "rollback"
       "route53:ChangeResourceRecordSets" = "finalize-cutover rollback"
-      "states:SendTaskSuccess"           = "prepare-source trigger-migration watch-migrations"
+      "states:SendTaskSuccess"           = "trigger-migration watch-migrations"
       "ssm:SendCommand"                  = "prepare-source"
     }
     error_message = "A call that changes the world is allowed to another function than the one whose work it is."

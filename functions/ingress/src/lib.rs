@@ -12,7 +12,7 @@ mod admission;
 mod reject;
 
 use aws_config::SdkConfig;
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use landfall_common::{Env, Invocation, Journal, correlation, stage, telemetry};
 use landfall_domain::StageError;
 use landfall_domain::schema;
@@ -65,9 +65,7 @@ pub async fn handle(
                 messageId = message.message_id,
                 "a message goes back to the queue: {error}"
             );
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = message.message_id.clone().unwrap_or_default();
-            answer.batch_item_failures.push(failure);
+            answer.add_failure(message.message_id.clone().unwrap_or_default());
         }
     }
     serde_json::to_value(answer).map_err(|error| {

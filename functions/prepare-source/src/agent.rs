@@ -23,15 +23,12 @@ const DELIVERY_SECONDS: i32 = 600;
 /// How long the installer may run, in seconds.
 const EXECUTION_SECONDS: &str = "3600";
 
-/// The ID of the server in MGN, if its agent is connected already.
+/// Whether the server's agent is connected to MGN already.
 ///
 /// # Errors
 /// `SourcePreparationError` when MGN knows the source by several servers, or when the agent is missing and
 /// `replicate` is not among the steps.
-pub(crate) async fn connected_server(
-    deps: &Deps,
-    record: &MigrationRecord,
-) -> Result<Option<String>, StageError> {
+pub(crate) async fn is_there(deps: &Deps, record: &MigrationRecord) -> Result<bool, StageError> {
     let request = &record.request;
     let servers = deps.mgn.all_servers().await?;
     let mut matching = servers
@@ -44,8 +41,8 @@ pub(crate) async fn connected_server(
             request.source_vm_id, first.id, second.id
         )));
     }
-    let connected = first.filter(is_connected).map(|server| server.id);
-    if connected.is_none() && !request.wants(Step::Replicate) {
+    let connected = first.as_ref().is_some_and(is_connected);
+    if !connected && !request.wants(Step::Replicate) {
         return Err(fault(format!(
             "no connected source server in MGN is known by {}, and the step replicate, which would install its agent, is not asked for",
             request.source_vm_id

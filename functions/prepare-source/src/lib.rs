@@ -1,7 +1,7 @@
 //! Work on the source, and the settings its target will launch with.
 //!
-//! Two workflow states call it. `PrepareSource` (with a task token): snapshot, Cloud Migration Factory, agent;
-//! then it leaves a wait that `watch-migrations` ends. `ConfigureLaunch` (`"phase": "launch-settings"`): the EC2
+//! Two workflow states call it. `PrepareSource`: snapshot, Cloud Migration Factory, and the start of the agent's
+//! installation, whose end the workflow then awaits. `ConfigureLaunch` (`"phase": "launch-settings"`): the EC2
 //! launch template of the server. Each is safe to run twice at any point: what is done is noted in the
 //! record, and looked at first.
 #![warn(missing_docs)]
@@ -12,19 +12,14 @@ mod source;
 mod template;
 
 use aws_config::SdkConfig;
-use jiff::{Timestamp, ToSpan as _};
-use landfall_common::aws_error::{code, stage_error};
+use jiff::Timestamp;
 use landfall_common::state::Change;
-use landfall_common::state::wait::{Phase as WaitPhase, Wait, WaitKind};
-use landfall_common::{Env, Invocation, Journal, Key, StageInput, stage, telemetry};
-use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status, WorkflowPlan};
+use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
+use landfall_domain::{EventType, MigrationRecord, StageError, Status, WorkflowPlan};
 use landfall_external::LazyHttp;
 use landfall_mgn::Mgn;
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-/// How long the agent may take to be installed and known to MGN.
-const AGENT_DEADLINE_HOURS: i64 = 2;
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -37,8 +32,6 @@ pub struct Deps {
     pub ec2: aws_sdk_ec2::Client,
     /// Run Command on the source.
     pub ssm: aws_sdk_ssm::Client,
-    /// Task tokens.
-    pub sfn: aws_sdk_sfn::Client,
     /// Credentials of the source's platform.
     pub secrets: aws_sdk_secretsmanager::Client,
     /// For the source's platform and Cloud Migration Factory.
@@ -59,7 +52,6 @@ impl Deps {
             mgn: Mgn::new(aws),
             ec2: aws_sdk_ec2::Client::new(aws),
             ssm: aws_sdk_ssm::Client::new(aws),
-            sfn: aws_sdk_sfn::Client::new(aws),
             secrets: aws_sdk_secretsmanager::Client::new(aws),
             http: LazyHttp::default(),
             region: aws
@@ -71,14 +63,11 @@ impl Deps {
     }
 }
 
-/// The event. No `Debug`: whoever holds the task token can complete the state.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Input {
     #[serde(flatten)]
     stage: StageInput,
-    #[serde(default)]
-    task_token: Option<String>,
     #[serde(default)]
     phase: Option<Phase>,
 }
@@ -100,29 +89,23 @@ pub async fn handle(
 ) -> Result<Value, StageError> {
     let Input {
         stage: input,
-        task_token,
         phase,
     } = stage::read(event)?;
     let record = deps.journal.store.require(&input.key()).await?;
     telemetry::identify(&record);
     input.check(&record)?;
     // Futures of SDK calls are large: on the heap they do not swell the ones around them.
-    match (phase, task_token) {
-        (Some(Phase::LaunchSettings), _) => {
+    match phase {
+        Some(Phase::LaunchSettings) => {
             Box::pin(launch_settings::apply(deps, record, invocation.now)).await
         }
-        (None, Some(token)) => Box::pin(prepare(deps, record, token, invocation.now)).await,
-        (None, None) => Err(StageError::new(
-            ErrorName::InternalError,
-            "the event is not what this function takes: taskToken is missing",
-        )),
+        None => Box::pin(prepare(deps, record, invocation.now)).await,
     }
 }
 
 async fn prepare(
     deps: &Deps,
     mut record: MigrationRecord,
-    token: String,
     now: Timestamp,
 ) -> Result<Value, StageError> {
     let again = match record.status {
@@ -133,79 +116,15 @@ async fn prepare(
             false
         }
         Status::Preparing => true,
-        // An earlier run was done, and the sweep too; the state came again with a token nobody knows.
-        _ => return complete(deps, &record, &token).await,
+        // An earlier run was done, and the sweep too.
+        _ => return Ok(status_of(&record)),
     };
     record = source::snapshot(deps, record, now).await?;
     record = source::register(deps, record, now).await?;
-    if !WorkflowPlan::of(&record.request).replicate {
-        return complete(deps, &record, &token).await;
-    }
-    let source_server_id = agent::connected_server(deps, &record).await?;
-    if source_server_id.is_none() {
+    if WorkflowPlan::of(&record.request).replicate && !agent::is_there(deps, &record).await? {
         record = agent::install(deps, record, again, now).await?;
     }
-    let wait = wait_for_agent(&record, source_server_id, token, now)?;
-    deps.journal.store.open_wait(&wait).await?;
     Ok(status_of(&record))
-}
-
-fn wait_for_agent(
-    record: &MigrationRecord,
-    source_server_id: Option<String>,
-    task_token: String,
-    now: Timestamp,
-) -> Result<Wait, StageError> {
-    let due = now
-        .checked_add(AGENT_DEADLINE_HOURS.hours())
-        .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
-    Ok(Wait {
-        key: Key::of(record),
-        attempt: record.attempt,
-        correlation_id: record.correlation_id.clone(),
-        kind: WaitKind::Agent,
-        phase: WaitPhase::Waiting,
-        task_token,
-        due_at: due.to_string(),
-        created_at: now.to_string(),
-        source_vm_id: record.request.source_vm_id.clone(),
-        source_server_id,
-        command: record.done.agent_command.clone(),
-        policy: record.request.policy.clone(),
-        intent_id: None,
-        job_id: None,
-        closed: false,
-    })
-}
-
-/// Completes the workflow's state without a wait.
-async fn complete(deps: &Deps, record: &MigrationRecord, token: &str) -> Result<Value, StageError> {
-    let output = status_of(record);
-    let sent = deps
-        .sfn
-        .send_task_success()
-        .task_token(token)
-        .output(output.to_string())
-        .send()
-        .await;
-    match sent {
-        Ok(_) => Ok(output),
-        // The token was used by an earlier run, or its state has timed out: nobody is left to tell.
-        Err(error)
-            if matches!(
-                code(&error),
-                Some("TaskDoesNotExist" | "TaskTimedOut" | "InvalidToken")
-            ) =>
-        {
-            tracing::info!("the task token is used already");
-            Ok(output)
-        }
-        Err(error) => Err(stage_error(
-            &error,
-            ErrorName::InternalError,
-            "states:SendTaskSuccess",
-        )),
-    }
 }
 
 fn status_of(record: &MigrationRecord) -> Value {

@@ -15,7 +15,7 @@ mod finish;
 mod launch;
 
 use aws_config::SdkConfig;
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::{Timestamp, ToSpan as _};
 use landfall_common::state::wait::{Phase, Wait, WaitKind};
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
@@ -28,8 +28,9 @@ use tracing::Instrument as _;
 
 /// How long a launch may take from the message to the end of its job, in hours.
 const LAUNCH_HOURS: i64 = 3;
-/// How long one invocation may hold the lease, in seconds; above the function's own timeout.
-const LEASE_SECONDS: i64 = 120;
+/// How long one invocation may hold the lease, in seconds: just above the function's own timeout, for nobody
+/// launches anything until the lease of a worker that died has run out.
+const LEASE_SECONDS: i64 = 65;
 /// After how many seconds a message that could not be started comes again.
 const COME_AGAIN_SECONDS: i32 = 5;
 
@@ -120,9 +121,7 @@ pub async fn handle(
     let mut answer = SqsBatchResponse::default();
     for message in again {
         come_again(deps, message).await;
-        let mut failure = BatchItemFailure::default();
-        failure.item_identifier = message.message_id.clone().unwrap_or_default();
-        answer.batch_item_failures.push(failure);
+        answer.add_failure(message.message_id.clone().unwrap_or_default());
     }
     serde_json::to_value(answer)
         .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))

@@ -27,7 +27,10 @@ pub(crate) async fn check(
         .collect();
     match matching.as_slice() {
         [] => {}
-        [server] if server.replication.state == "DISCONNECTED" => {}
+        // An imported server has no agent yet, a disconnected one none any more.
+        [server]
+            if server.lifecycle == "PENDING_INSTALLATION"
+                || server.replication.state == "DISCONNECTED" => {}
         [server] => return found(deps, wait, server, now).await,
         several => {
             let ids: Vec<&str> = several.iter().map(|s| s.id.as_str()).collect();

@@ -106,8 +106,7 @@ async fn two_servers_of_one_machine_are_left_to_a_person() {
 #[tokio::test]
 async fn replication_that_is_ready_at_once_is_seen_when_the_wait_opens() {
     let stage = Stage::replicating().await;
-    let output = stage.open("token-1").await.unwrap();
-    assert_eq!(output, json!({ "opened": "REPLICATION" }));
+    stage.await_replication("token-1").await;
     let record = stage.aws.record("mig-1").await;
     assert_eq!(record.status, Status::ReadyForTest);
     assert_eq!(record.progress.unwrap().percent, Some(100));
@@ -122,7 +121,7 @@ async fn a_lag_saves_its_progress_once_and_completes_when_it_is_gone() {
         server.lag = Some("PT1H".into());
         server.replicated = 40;
     });
-    stage.open("token-1").await.unwrap();
+    stage.await_replication("token-1").await;
     let progress = stage.aws.record("mig-1").await.progress.unwrap();
     assert_eq!(
         (progress.percent, progress.lag_seconds),
@@ -149,7 +148,7 @@ async fn a_stall_is_announced_when_it_begins_and_again_after_it_ended() {
         server.state = "STALLED".into();
         server.error = Some("NOT_CONVERGING".into());
     });
-    stage.open("token-1").await.unwrap();
+    stage.await_replication("token-1").await;
     stage.sweep().await.unwrap();
     stage.sweep().await.unwrap();
     assert_eq!(stage.aws.happened("mig-1").await, ["ReplicationStalled"]);
@@ -167,7 +166,7 @@ async fn a_stall_is_announced_when_it_begins_and_again_after_it_ended() {
 async fn what_waiting_cannot_mend_fails_the_task() {
     let stage = Stage::replicating().await;
     stage.server(|server| server.state = "DISCONNECTED".into());
-    stage.open("token-1").await.unwrap();
+    stage.await_replication("token-1").await;
     let (name, cause) = failed(stage.task());
     assert_eq!(name, "MigrationExecutionError");
     assert!(cause.contains("reinstall the replication agent"), "{cause}");
@@ -175,7 +174,7 @@ async fn what_waiting_cannot_mend_fails_the_task() {
 
     let stage = Stage::replicating().await;
     stage.account.lock().unwrap().servers.clear();
-    stage.open("token-1").await.unwrap();
+    stage.await_replication("token-1").await;
     let (name, cause) = failed(stage.task());
     assert_eq!(name, "MigrationExecutionError");
     assert!(cause.contains("no longer knows"), "{cause}");
@@ -322,24 +321,101 @@ async fn one_wait_s_fault_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
-async fn opening_twice_keeps_the_newer_token_and_an_ended_attempt_is_refused() {
+async fn an_agent_that_is_connected_is_seen_when_the_wait_opens() {
+    let stage = Stage::default();
+    stage.preparing("mig-1").await;
+    let again = stage.open(&[Stage::message("AGENT", "token-1")]).await;
+    assert!(again.is_empty());
+    let record = stage.aws.record("mig-1").await;
+    assert_eq!(record.status, Status::Replicating);
+    assert!(matches!(stage.task(), Some(Ended::Succeeded(_))));
+    assert!(stage.waits().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_agent_s_wait_knows_its_command_and_its_deadline() {
+    let stage = Stage::default();
+    let preparing = stage.preparing("mig-1").await;
+    stage.server(|server| server.lifecycle = "PENDING_INSTALLATION".into());
+    stage.open(&[Stage::message("AGENT", "token-1")]).await;
+    assert_eq!(stage.task(), None, "imported only");
+    stage.server(|server| {
+        server.lifecycle = "NOT_READY".into();
+        server.state = "DISCONNECTED".into();
+    });
+    stage.sweep().await.unwrap();
+    assert_eq!(stage.task(), None, "disconnected");
+    let waits = stage.waits().await;
+    assert_eq!(waits[0].command, preparing.done.agent_command);
+    assert_eq!(waits[0].due_at, "2026-11-21T14:00:00Z");
+}
+
+#[tokio::test]
+async fn a_message_that_comes_again_keeps_the_newer_token() {
     let stage = Stage::replicating().await;
     stage.server(|server| server.lag = None);
-    stage.open("token-1").await.unwrap();
-    stage.open("token-2").await.unwrap();
+    stage.await_replication("token-1").await;
+    stage.await_replication("token-2").await;
     let waits = stage.waits().await;
     assert_eq!(waits.len(), 1);
     assert_eq!(waits[0].task_token, "token-2");
+    assert_eq!(waits[0].due_at, "2026-12-05T11:00:00Z");
+}
 
-    let mut event = Stage::open_event("token-3");
-    event["attempt"] = json!(2);
-    let error = stage.handle(event).await.unwrap_err();
-    assert_eq!(error.name, ErrorName::PrerequisiteError);
+#[tokio::test]
+async fn a_message_that_comes_after_its_token_was_used_changes_nothing() {
+    let stage = Stage::replicating().await;
+    stage.await_replication("token-1").await;
+    let (ended, happened) = (stage.task(), stage.aws.happened("mig-1").await);
+    stage.await_replication("token-1").await;
+    assert_eq!(stage.task(), ended);
+    assert_eq!(stage.aws.happened("mig-1").await, happened);
+    assert!(stage.waits().await.is_empty());
+}
 
-    let error = stage
-        .handle(json!({ "action": "await" }))
-        .await
-        .unwrap_err();
-    assert_eq!(error.name, ErrorName::InternalError);
-    assert!(error.message.contains("missing field `"), "{error}");
+#[tokio::test]
+async fn a_bad_message_goes_back_alone_and_one_of_an_ended_attempt_is_dropped() {
+    let stage = Stage::replicating().await;
+    let mut ended = Stage::message("REPLICATION", "token-9");
+    ended["attempt"] = json!(2);
+    let messages = [
+        json!("nonsense"),
+        ended,
+        Stage::message("TEST_LAUNCH", "token-8"),
+        Stage::message("REPLICATION", "token-1"),
+    ];
+    assert_eq!(stage.open(&messages).await, ["message-0", "message-2"]);
+    assert!(matches!(stage.task(), Some(Ended::Succeeded(_))));
+    assert_eq!(stage.tasks.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn opening_converges_after_a_fault_of_any_call() {
+    let calls = {
+        let stage = Stage::replicating().await;
+        stage.await_replication("token-1").await;
+        stage.aws.calls.made()
+    };
+    assert!(calls.len() > 5, "{calls:?}");
+    for (nth, call) in calls.iter().enumerate() {
+        for fault in Fault::ALL {
+            let case = format!("call {nth} {call} {fault:?}");
+            let stage = Stage::replicating().await;
+            stage.aws.calls.fail_nth(nth, fault);
+            let message = [Stage::message("REPLICATION", "token-1")];
+            // What could not be opened comes again; what was opened is the sweep's.
+            if !stage.open(&message).await.is_empty() {
+                assert!(matches!(*call, "GetItem" | "PutItem"), "{case}");
+                assert!(stage.open(&message).await.is_empty(), "{case}");
+            }
+            stage.sweep().await.unwrap();
+            assert!(matches!(stage.task(), Some(Ended::Succeeded(_))), "{case}");
+            assert_eq!(
+                stage.aws.happened("mig-1").await,
+                ["ReplicationHealthy"],
+                "{case}"
+            );
+            assert!(stage.waits().await.is_empty(), "{case}");
+        }
+    }
 }

@@ -15,6 +15,8 @@ pub mod queue;
 pub mod source;
 pub mod stack;
 pub mod table;
+#[cfg(target_os = "linux")]
+pub mod worker;
 pub mod workflow;
 
 pub use migration::Migration;

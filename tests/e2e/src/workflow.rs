@@ -14,7 +14,9 @@ pub fn definition() -> Value {
     for token in tokens(&rendered) {
         let value = match token.as_str() {
             "table" => "a-table".to_owned(),
-            "launch-queue-url" => "http://127.0.0.1/000000000000/a-queue".to_owned(),
+            "launch-queue-url" | "wait-queue-url" => {
+                "http://127.0.0.1/000000000000/a-queue".to_owned()
+            }
             function => format!("arn:aws:lambda:us-east-1:000000000000:function:{function}"),
         };
         rendered = rendered.replace(&format!("${{{token}}}"), &value);

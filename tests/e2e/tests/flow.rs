@@ -27,11 +27,12 @@ const SYNC: u32 = 300;
 const NO_SUBNET: &str = "subnet-0fffffffffffffff0";
 
 /// The states of a migration that does everything, in the order of the design.
-const ALL_STATES: [&str; 18] = [
+const ALL_STATES: [&str; 19] = [
     "ClaimMigration",
     "ValidateInput",
     "PrepareSource",
     "ReplicationWanted",
+    "AwaitAgent",
     "AwaitReplication",
     "LaunchWanted",
     "ConfigureLaunch",
@@ -239,9 +240,9 @@ async fn a_rehearsal_ends_without_a_cutover() {
     );
     assert!(record.test_evidence.is_some());
     let states = migration.states("SUCCEEDED").await;
-    assert_eq!(states[..11], ALL_STATES[..11]);
+    assert_eq!(states[..12], ALL_STATES[..12]);
     assert_eq!(
-        states[11..],
+        states[12..],
         ["CompleteWithoutSwitch", "Callback", "Outcome", "Succeeded"]
     );
     assert_eq!(migration.server().await["life_cycle"], "READY_FOR_CUTOVER");

@@ -25,13 +25,16 @@ const AWS_ERRORS: &[&str] = &[
     "Lambda.ServiceException",
     "Lambda.TooManyRequestsException",
     "Lambda.Unknown",
+    "Runtime.ExitError",
+    "Runtime.Unknown",
     "SQS.SdkClientException",
     "SQS.SqsException",
+    "Sandbox.Timedout",
     "States.ALL",
 ];
 
 /// Tokens of the workflow that are no function.
-const OTHER_TOKENS: &[&str] = &["launch-queue-url", "table"];
+const OTHER_TOKENS: &[&str] = &["launch-queue-url", "table", "wait-queue-url"];
 
 fn states() -> Vec<(String, Value)> {
     let definition = workflow::definition();

@@ -25,8 +25,9 @@ const CATCHES: &[(&str, &str, &str)] = &[
     ("PrepareSource", "SourcePreparationError", "Rollback"),
     ("PrepareSource", "PrerequisiteError", "Rollback"),
     ("PrepareSource", "States.Timeout", "Rollback"),
+    ("AwaitAgent", "SourcePreparationError", "Rollback"),
+    ("AwaitAgent", "States.Timeout", "Rollback"),
     ("AwaitReplication", "MigrationExecutionError", "Rollback"),
-    ("AwaitReplication", "PrerequisiteError", "Rollback"),
     ("AwaitReplication", "States.Timeout", "Rollback"),
     ("ConfigureLaunch", "SourcePreparationError", "Rollback"),
     ("ConfigureLaunch", "PrerequisiteError", "Rollback"),
@@ -59,6 +60,7 @@ const SUCCESSES: &[(&str, &str)] = &[
     ("ClaimMigration", "ValidateInput"),
     ("ValidateInput", "PrepareSource"),
     ("PrepareSource", "ReplicationWanted"),
+    ("AwaitAgent", "AwaitReplication"),
     ("AwaitReplication", "LaunchWanted"),
     ("ConfigureLaunch", "TestWanted"),
     ("LaunchTest", "VerifyTest"),
@@ -73,12 +75,7 @@ const SUCCESSES: &[(&str, &str)] = &[
 
 /// Choice, whether replication, a test and a cutover are wanted, how long to soak, where that leads.
 const CHOICES: &[(&str, [bool; 3], u32, &str)] = &[
-    (
-        "ReplicationWanted",
-        [true, true, true],
-        0,
-        "AwaitReplication",
-    ),
+    ("ReplicationWanted", [true, true, true], 0, "AwaitAgent"),
     (
         "ReplicationWanted",
         [false, false, false],

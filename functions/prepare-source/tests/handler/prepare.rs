@@ -1,26 +1,19 @@
 //! The state `PrepareSource` as a whole, against AWS in memory.
 
 use crate::world::{Stage, node, server};
-use landfall_common::state::wait::{Phase, WaitKind};
 use landfall_domain::{ErrorName, Status};
 use serde_json::json;
 
 #[tokio::test]
-async fn the_agent_is_sent_and_waited_for() {
+async fn the_agent_is_sent() {
     let stage = Stage::new(json!({}));
-    let output = stage.prepare("token-1").await.unwrap();
+    let output = stage.prepare().await.unwrap();
     assert_eq!(output, json!({"status": "PREPARING"}));
     let record = stage.record();
     assert_eq!(record.status, Status::Preparing);
     let command = record.done.agent_command.clone().unwrap();
     assert_eq!(command.command_id, "command-1");
     assert_eq!(command.instance_id, "mi-00000000000000001");
-    let wait = stage.wait().unwrap();
-    assert_eq!(wait.kind, WaitKind::Agent);
-    assert_eq!(wait.phase, Phase::Waiting);
-    assert_eq!(wait.task_token, "token-1");
-    assert_eq!(wait.command, Some(command));
-    assert_eq!(wait.due_at, "2026-11-21T14:00:00Z");
     let world = stage.world();
     assert_eq!(world.sent[0].document, "AWS-RunShellScript");
     assert!(
@@ -29,7 +22,6 @@ async fn the_agent_is_sent_and_waited_for() {
             .contains("--user-provided-id 'vm-123456'")
     );
     assert!(world.sent[0].script.contains("--region eu-central-1"));
-    assert!(world.completed.is_empty());
     let (event, detail) = &world.events[0];
     assert_eq!(event, "PreparationStarted");
     assert!(
@@ -44,20 +36,17 @@ async fn the_agent_is_sent_and_waited_for() {
 async fn a_windows_node_gets_powershell() {
     let stage = Stage::new(json!({}));
     stage.world().nodes = vec![node("mi-00000000000000002", "Windows")];
-    stage.prepare("token-1").await.unwrap();
+    stage.prepare().await.unwrap();
     assert_eq!(stage.world().sent[0].document, "AWS-RunPowerShellScript");
 }
 
 #[tokio::test]
-async fn a_second_run_sends_nothing_and_waits_with_its_own_token() {
+async fn a_second_run_sends_nothing() {
     let stage = Stage::new(json!({}));
-    stage.prepare("token-1").await.unwrap();
-    stage.prepare("token-2").await.unwrap();
+    stage.prepare().await.unwrap();
+    stage.prepare().await.unwrap();
     assert_eq!(stage.world().sent.len(), 1);
     assert_eq!(stage.world().events.len(), 1);
-    let wait = stage.wait().unwrap();
-    assert_eq!(wait.task_token, "token-2");
-    assert_eq!(wait.command.unwrap().command_id, "command-1");
 }
 
 #[tokio::test]
@@ -65,9 +54,9 @@ async fn a_command_whose_note_was_lost_is_found_again() {
     let stage = Stage::new(json!({}));
     // The first write is the transition, the second one the note.
     stage.world().failing = Some(("TransactWriteItems", 2));
-    stage.prepare("token-1").await.unwrap_err();
+    stage.prepare().await.unwrap_err();
     assert_eq!(stage.record().done.agent_command, None);
-    stage.prepare("token-2").await.unwrap();
+    stage.prepare().await.unwrap();
     assert_eq!(stage.world().sent.len(), 1);
     let command = stage.record().done.agent_command.unwrap();
     assert_eq!(command.command_id, "command-1");
@@ -77,10 +66,8 @@ async fn a_command_whose_note_was_lost_is_found_again() {
 async fn a_server_that_is_connected_needs_no_agent() {
     let stage = Stage::new(json!({"steps": ["validate"]}));
     stage.world().servers = vec![server("s-1", "READY_FOR_TEST", "CONTINUOUS")];
-    stage.prepare("token-1").await.unwrap();
-    let wait = stage.wait().unwrap();
-    assert_eq!(wait.source_server_id.as_deref(), Some("s-1"));
-    assert_eq!(wait.command, None);
+    stage.prepare().await.unwrap();
+    assert_eq!(stage.record().done.agent_command, None);
     assert_eq!(stage.world().count("DescribeInstanceInformation"), 0);
 }
 
@@ -115,7 +102,7 @@ async fn an_agent_is_installed_only_where_one_is_missing_and_asked_for() {
     for (step, servers, expected) in table {
         let stage = Stage::new(json!({ "steps": [step] }));
         stage.world().servers = servers;
-        match (stage.prepare("token-1").await, expected) {
+        match (stage.prepare().await, expected) {
             (Ok(_), Ok(sent)) => assert_eq!(stage.world().sent.len(), sent),
             (Err(error), Err(text)) => {
                 assert_eq!(error.name, ErrorName::SourcePreparationError);
@@ -129,36 +116,31 @@ async fn an_agent_is_installed_only_where_one_is_missing_and_asked_for() {
 #[tokio::test]
 async fn a_migration_that_only_freezes_goes_straight_on() {
     let stage = Stage::new(json!({"steps": ["freeze"]}));
-    stage.prepare("token-1").await.unwrap();
-    stage.prepare("token-1").await.unwrap();
-    let world = stage.world();
-    assert_eq!(
-        world.completed,
-        [("token-1".to_owned(), r#"{"status":"PREPARING"}"#.to_owned())]
-    );
-    assert_eq!(world.count("DescribeSourceServers"), 0);
-    assert!(world.wait.is_none());
+    stage.prepare().await.unwrap();
+    stage.prepare().await.unwrap();
+    assert_eq!(stage.world().count("DescribeSourceServers"), 0);
 }
 
 #[tokio::test]
-async fn a_state_that_comes_again_after_its_work_is_done_is_completed() {
+async fn a_state_that_comes_again_after_its_work_is_done_does_nothing() {
     let stage = Stage::new(json!({}));
     stage.change_record(|record| {
         record.status = Status::Replicating;
         record.source_server_id = Some("s-1".into());
     });
-    stage.prepare("token-2").await.unwrap();
-    let world = stage.world();
-    assert_eq!(world.completed[0].0, "token-2");
-    assert!(world.completed[0].1.contains("s-1"));
-    assert_eq!(world.calls, ["GetItem", "SendTaskSuccess"]);
+    let output = stage.prepare().await.unwrap();
+    assert_eq!(
+        output,
+        json!({"status": "REPLICATING", "sourceServerId": "s-1"})
+    );
+    assert_eq!(stage.world().calls, ["GetItem"]);
 }
 
 #[tokio::test]
 async fn the_source_is_snapshotted_and_cloud_migration_factory_told() {
     let stage = Stage::with_outside(json!({})).await;
-    stage.prepare("token-1").await.unwrap();
-    stage.prepare("token-2").await.unwrap();
+    stage.prepare().await.unwrap();
+    stage.prepare().await.unwrap();
     let done = stage.record().done;
     assert_eq!(
         done.snapshot.as_deref(),
@@ -193,48 +175,38 @@ async fn each_call_may_fail_once() {
         (("DescribeSourceServers", 1), ErrorName::PrerequisiteError),
         (("DescribeInstanceInformation", 1), refused),
         (("SendCommand", 1), refused),
-        (("PutItem", 1), ErrorName::InternalError),
     ];
     for (call, name) in calls {
         let stage = Stage::with_outside(json!({})).await;
         stage.world().failing = Some(call);
-        let error = stage.prepare("token-1").await.unwrap_err();
+        let error = stage.prepare().await.unwrap_err();
         assert_eq!(error.name, name, "{call:?}: {error}");
-        stage.prepare("token-2").await.unwrap();
+        stage.prepare().await.unwrap();
         let record = stage.record();
         assert_eq!(record.status, Status::Preparing, "{call:?}");
         assert_eq!(record.done.cmf.unwrap().previous, "Not started", "{call:?}");
         assert_eq!(stage.world().sent.len(), 1, "{call:?}");
-        assert_eq!(stage.wait().unwrap().task_token, "token-2", "{call:?}");
     }
-    // The look for a lost command, and the completion, are not on the road above.
+    // The look for a lost command is not on the road above.
     let stage = Stage::new(json!({}));
     stage.change_record(|record| record.status = Status::Preparing);
     stage.world().failing = Some(("ListCommandInvocations", 1));
-    assert_eq!(stage.prepare("t").await.unwrap_err().name, refused);
+    assert_eq!(stage.prepare().await.unwrap_err().name, refused);
     assert!(stage.world().sent.is_empty());
-    let stage = Stage::new(json!({"steps": ["freeze"]}));
-    stage.world().failing = Some(("SendTaskSuccess", 1));
-    let error = stage.prepare("t").await.unwrap_err();
-    assert_eq!(error.name, ErrorName::InternalError);
 }
 
 #[tokio::test]
 async fn only_its_own_attempt_and_execution_may_speak() {
     let stage = Stage::new(json!({}));
     for (members, name) in [
-        (json!({"taskToken": "t", "attempt": 2}), ErrorName::Conflict),
-        (
-            json!({"taskToken": "t", "executionArn": "arn:other"}),
-            ErrorName::Conflict,
-        ),
-        (json!({}), ErrorName::InternalError),
+        (json!({"attempt": 2}), ErrorName::Conflict),
+        (json!({"executionArn": "arn:other"}), ErrorName::Conflict),
         (json!({"phase": "unknown"}), ErrorName::InternalError),
     ] {
         let error = stage.run(members).await.unwrap_err();
         assert_eq!(error.name, name, "{error}");
     }
     stage.change_record(|record| record.status = Status::Frozen);
-    let error = stage.prepare("t").await.unwrap_err();
+    let error = stage.prepare().await.unwrap_err();
     assert_eq!(error.name, ErrorName::ValidationError);
 }

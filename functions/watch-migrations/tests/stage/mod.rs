@@ -7,13 +7,13 @@ use aws_smithy_mocks::{RuleMode, mock_client};
 use landfall_common::Invocation;
 use landfall_common::state::wait::{Phase, Wait, WaitKind};
 use landfall_domain::record::{AgentCommand, Launch};
-use landfall_domain::{StageError, Status};
+use landfall_domain::{MigrationRecord, StageError, Status};
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 use watch_migrations::{Deps, handle};
 
 use crate::mgn::{self, Account, Job, Server};
-use crate::support::{Aws, Calls, answer, key, now, record, stage_input};
+use crate::support::{Aws, Calls, answer, batch, key, now, record, sent_back, stage_input};
 use crate::tasks::{self, Ended, Tasks};
 
 /// What SSM says of the agent's installation.
@@ -68,18 +68,25 @@ impl Stage {
 
     /// Another migration whose agent was sent.
     pub(crate) async fn also_agent(&self, id: &str) {
-        let mut preparing = record(id, Status::Preparing);
-        preparing.source_server_id = None;
-        self.aws.put(preparing).await;
-        let server = Server::of(id, "NOT_READY");
-        self.account.lock().unwrap().servers.push(server);
+        let preparing = self.preparing(id).await;
         let mut wait = wait(id, WaitKind::Agent);
         wait.source_server_id = None;
-        wait.command = Some(AgentCommand {
+        wait.command = preparing.done.agent_command;
+        self.aws.store().open_wait(&wait).await.unwrap();
+    }
+
+    /// A migration whose agent was sent; no wait is open.
+    pub(crate) async fn preparing(&self, id: &str) -> MigrationRecord {
+        let mut preparing = record(id, Status::Preparing);
+        preparing.source_server_id = None;
+        preparing.done.agent_command = Some(AgentCommand {
             command_id: "command-1".into(),
             instance_id: "mi-1".into(),
         });
-        self.aws.store().open_wait(&wait).await.unwrap();
+        self.aws.put(preparing.clone()).await;
+        let server = Server::of(id, "NOT_READY");
+        self.account.lock().unwrap().servers.push(server);
+        preparing
     }
 
     /// `mig-1` replicates without lag; no wait is open.
@@ -150,12 +157,20 @@ impl Stage {
         self.handle_at(json!({ "action": "sweep" }), at).await
     }
 
-    pub(crate) fn open_event(token: &str) -> Value {
-        stage_input("mig-1", json!({ "action": "await", "taskToken": token }))
+    pub(crate) fn message(kind: &str, token: &str) -> Value {
+        stage_input("mig-1", json!({ "kind": kind, "taskToken": token }))
     }
 
-    pub(crate) async fn open(&self, token: &str) -> Result<Value, StageError> {
-        self.handle(Self::open_event(token)).await
+    /// The IDs of the messages that come again.
+    pub(crate) async fn open(&self, messages: &[Value]) -> Vec<String> {
+        let bodies: Vec<String> = messages.iter().map(Value::to_string).collect();
+        sent_back(&self.handle(batch(&bodies)).await.unwrap())
+    }
+
+    /// Opens the wait for replication.
+    pub(crate) async fn await_replication(&self, token: &str) {
+        let again = self.open(&[Self::message("REPLICATION", token)]).await;
+        assert!(again.is_empty());
     }
 
     /// How the task of `token-1` ended.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use aws_sdk_dynamodb::operation::{get_item, put_item, transact_write_items as transact};
+use aws_sdk_dynamodb::operation::{get_item, transact_write_items as transact};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::operation::{
     create_launch_template_version as create, describe_launch_template_versions as versions,
@@ -15,7 +15,6 @@ use aws_sdk_mgn::operation::{
     update_launch_configuration as update_configuration,
 };
 use aws_sdk_secretsmanager::operation::get_secret_value;
-use aws_sdk_sfn::operation::send_task_success;
 use aws_sdk_ssm::operation::{
     describe_instance_information as nodes, list_command_invocations as invocations, send_command,
 };
@@ -60,7 +59,6 @@ pub(crate) fn deps(world: &Shared) -> Deps {
         mgn: Mgn::with_client(mgn(world)),
         ec2: ec2(world),
         ssm: ssm(world),
-        sfn: sfn(world),
         secrets: secrets(world),
         http: LazyHttp::default(),
         region: "eu-central-1".into(),
@@ -84,16 +82,6 @@ fn dynamodb(world: &Shared) -> aws_sdk_dynamodb::Client {
                     get_item::GetItemOutput::builder()
                         .set_item(Some(w.record.clone()))
                         .build()
-                }
-            ),
-            &rule!(
-                world,
-                Client::put_item,
-                put_item::PutItemError,
-                "PutItem",
-                |w, input| {
-                    w.wait = input.item().cloned();
-                    put_item::PutItemOutput::builder().build()
                 }
             ),
             &rule!(
@@ -297,38 +285,6 @@ fn ssm(world: &Shared) -> aws_sdk_ssm::Client {
                 }
             ),
         ]
-    )
-}
-
-fn sfn(world: &Shared) -> aws_sdk_sfn::Client {
-    use aws_sdk_sfn::Client;
-    mock_client!(
-        aws_sdk_sfn,
-        RuleMode::MatchAny,
-        [&rule!(
-            world,
-            Client::send_task_success,
-            send_task_success::SendTaskSuccessError,
-            "SendTaskSuccess",
-            |w, input| {
-                let used = w
-                    .completed
-                    .iter()
-                    .any(|(token, _)| Some(token.as_str()) == input.task_token());
-                if used {
-                    let gone = aws_smithy_types::error::ErrorMetadata::builder()
-                        .code("TaskTimedOut")
-                        .build();
-                    return MockResponse::Error(send_task_success::SendTaskSuccessError::generic(
-                        gone,
-                    ));
-                }
-                let text = |value: Option<&str>| value.unwrap().to_owned();
-                w.completed
-                    .push((text(input.task_token()), text(input.output())));
-                send_task_success::SendTaskSuccessOutput::builder().build()
-            }
-        )]
     )
 }
 

@@ -11,7 +11,6 @@ use aws_sdk_ec2::types::{LaunchTemplateVersion, RequestLaunchTemplateData};
 use aws_sdk_mgn::types::SourceServer;
 use aws_sdk_ssm::types::{CommandInvocation, InstanceInformation};
 use landfall_common::Invocation;
-use landfall_common::state::wait::Wait;
 use landfall_domain::{MigrationRecord, StageError, Status};
 use prepare_source::Deps;
 use serde_json::{Value, json};
@@ -30,15 +29,12 @@ pub(crate) struct Sent {
 /// What there is, and what was done.
 pub(crate) struct World {
     pub(crate) record: Item,
-    pub(crate) wait: Option<Item>,
     pub(crate) servers: Vec<SourceServer>,
     pub(crate) nodes: Vec<InstanceInformation>,
     pub(crate) invocations: Vec<CommandInvocation>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) versions: Vec<LaunchTemplateVersion>,
     pub(crate) created: Vec<RequestLaunchTemplateData>,
-    /// Tokens completed, with their outputs.
-    pub(crate) completed: Vec<(String, String)>,
     pub(crate) events: Vec<(String, Value)>,
     /// Every call, in order.
     pub(crate) calls: Vec<&'static str>,
@@ -88,14 +84,12 @@ impl Stage {
     pub(crate) fn new(changes: Value) -> Self {
         let world = Arc::new(Mutex::new(World {
             record: serde_dynamo::to_item(record(changes)).unwrap(),
-            wait: None,
             servers: vec![],
             nodes: vec![node("mi-00000000000000001", "Linux")],
             invocations: vec![],
             sent: vec![],
             versions: vec![version(1, true, "")],
             created: vec![],
-            completed: vec![],
             events: vec![],
             calls: vec![],
             failing: None,
@@ -134,14 +128,8 @@ impl Stage {
         self.world().record = serde_dynamo::to_item(record).unwrap();
     }
 
-    /// The wait that is open.
-    pub(crate) fn wait(&self) -> Option<Wait> {
-        let item = self.world().wait.clone();
-        item.map(|item| serde_dynamo::from_item(item).unwrap())
-    }
-
-    pub(crate) async fn prepare(&self, token: &str) -> Result<Value, StageError> {
-        self.run(json!({ "taskToken": token })).await
+    pub(crate) async fn prepare(&self) -> Result<Value, StageError> {
+        self.run(json!({})).await
     }
 
     pub(crate) async fn configure(&self) -> Result<Value, StageError> {

@@ -1,0 +1,135 @@
+//! Opening waits: the messages by which the workflow's states ask to be woken.
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use jiff::{Timestamp, ToSpan as _};
+use landfall_common::state::wait::{Phase, Wait, WaitKind};
+use landfall_common::{Invocation, StageInput, stage, telemetry};
+use landfall_domain::{ErrorName, StageError};
+use serde::Deserialize;
+use serde_json::Value;
+use tracing::Instrument as _;
+
+use crate::Deps;
+
+/// How long the agent may take to be installed and known to MGN, in hours: one less than the workflow's time-out.
+const AGENT_HOURS: i64 = 2;
+/// How long replication may take, in hours: one less than the workflow's time-out of 14 days.
+const REPLICATION_HOURS: i64 = 14 * 24 - 1;
+
+/// The body of a message, as the workflow writes it. No `Debug`: whoever holds the task token can complete the state.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AwaitMessage {
+    #[serde(flatten)]
+    input: StageInput,
+    kind: Kind,
+    task_token: String,
+}
+
+/// What the workflow waits for by itself; launches have a queue and a function of their own.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum Kind {
+    Agent,
+    Replication,
+}
+
+impl Kind {
+    const fn wait(self) -> (WaitKind, i64) {
+        match self {
+            Self::Agent => (WaitKind::Agent, AGENT_HOURS),
+            Self::Replication => (WaitKind::Replication, REPLICATION_HOURS),
+        }
+    }
+}
+
+/// Opens the waits of an SQS batch, then looks at once whether any of them is over already, for then no event will
+/// come. Answers with the messages that must come again.
+///
+/// # Errors
+/// `InternalError` when the event is no SQS batch. Everything else is told per message.
+pub(crate) async fn batch(
+    deps: &Deps,
+    event: Value,
+    invocation: &Invocation,
+) -> Result<Value, StageError> {
+    let batch: SqsEvent = stage::read(event)?;
+    let mut opened = Vec::new();
+    let mut answer = SqsBatchResponse::default();
+    for message in &batch.records {
+        match open(deps, message, invocation).await {
+            Ok(wait) => opened.extend(wait),
+            Err(error) => {
+                tracing::warn!(
+                    error = error.name.as_str(),
+                    context = error.context,
+                    "a wait's message comes again: {error}"
+                );
+                answer.add_failure(message.message_id.clone().unwrap_or_default());
+            }
+        }
+    }
+    // They are open: whatever fails now, the next sweep looks again.
+    if let Err(error) = crate::look(deps, &opened, invocation).await {
+        tracing::warn!(
+            error = error.name.as_str(),
+            context = error.context,
+            "new waits are left to the next sweep: {error}"
+        );
+    }
+    serde_json::to_value(answer)
+        .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))
+}
+
+/// Opens the wait that a message asks for. `None` when nobody waits any more.
+async fn open(
+    deps: &Deps,
+    message: &SqsMessage,
+    invocation: &Invocation,
+) -> Result<Option<Wait>, StageError> {
+    let body = message.body.as_deref().unwrap_or_default();
+    let message: AwaitMessage = serde_json::from_str(body).map_err(|error| {
+        StageError::new(
+            ErrorName::InternalError,
+            format!("a wait's message cannot be read: {error}"),
+        )
+    })?;
+    let span = telemetry::work_span(
+        "watch-migrations",
+        &invocation.request_id,
+        &message.input.correlation_id,
+    );
+    let work = async {
+        let record = deps.journal.store.require(&message.input.key()).await?;
+        telemetry::identify(&record);
+        if record.attempt != message.input.attempt || record.status.is_end() {
+            tracing::warn!("a wait's message of an attempt that has ended is dropped");
+            return Ok(None);
+        }
+        let (kind, hours) = message.kind.wait();
+        let wait = Wait {
+            key: message.input.key(),
+            attempt: record.attempt,
+            correlation_id: record.correlation_id,
+            kind,
+            phase: Phase::Waiting,
+            task_token: message.task_token,
+            due_at: after(invocation.now, hours).to_string(),
+            created_at: invocation.now.to_string(),
+            source_vm_id: record.request.source_vm_id,
+            source_server_id: record.source_server_id,
+            command: record.done.agent_command,
+            policy: record.request.policy,
+            intent_id: None,
+            job_id: None,
+            closed: false,
+        };
+        deps.journal.store.open_wait(&wait).await?;
+        Ok(Some(wait))
+    };
+    work.instrument(span).await
+}
+
+fn after(now: Timestamp, hours: i64) -> Timestamp {
+    now.checked_add(hours.hours()).unwrap_or(Timestamp::MAX)
+}

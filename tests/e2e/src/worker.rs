@@ -1,0 +1,113 @@
+//! The processes of the functions, and their sudden death. Linux only: it reads `/proc`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::Stack;
+
+/// The pause between two looks at all processes: short against an invocation.
+const INTERVAL: Duration = Duration::from_millis(2);
+
+/// Kills workers while they work.
+#[derive(Debug)]
+pub struct Killer {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<BTreeMap<String, usize>>,
+}
+
+impl Killer {
+    /// Kills, for each function of a stack, the given number of workers, each some milliseconds after it was seen to
+    /// begin with something: the nth of a function after the nth of `delays`.
+    pub fn start(stack: &Stack, delays: Vec<Duration>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, endpoint) = (Arc::clone(&stop), stack.info.ministack_url.clone());
+        // Those that wait for work now, from earlier tests.
+        let idle = workers(&endpoint).into_iter();
+        let mut seen: BTreeMap<u32, u64> = idle.map(|it| (it.pid, it.switches)).collect();
+        let thread = thread::spawn(move || {
+            let mut killed: BTreeMap<String, usize> = BTreeMap::new();
+            while !stopped.load(Ordering::Relaxed) {
+                for worker in workers(&endpoint) {
+                    let before = seen.insert(worker.pid, worker.switches);
+                    let times = killed.entry(worker.function.clone()).or_default();
+                    let Some(delay) = delays.get(*times) else {
+                        continue;
+                    };
+                    // A new process was started for an invocation; an old one that runs again has got another.
+                    if before == Some(worker.switches) {
+                        continue;
+                    }
+                    thread::sleep(*delay);
+                    let now = switches(worker.pid);
+                    if now.is_some_and(|now| now != worker.switches || delay.is_zero()) {
+                        let kill = std::process::Command::new("kill")
+                            .args(["-9", &worker.pid.to_string()])
+                            .status();
+                        if kill.is_ok_and(|status| status.success()) {
+                            *times += 1;
+                        }
+                    }
+                }
+                thread::sleep(INTERVAL);
+            }
+            killed
+        });
+        Self { stop, thread }
+    }
+
+    /// Ends it; how many workers of each function were killed.
+    ///
+    /// # Panics
+    /// When the killer did.
+    pub fn stop(self) -> BTreeMap<String, usize> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the killer lives to the end")
+    }
+}
+
+struct Worker {
+    pid: u32,
+    function: String,
+    switches: u64,
+}
+
+/// The functions' processes of the stack at an endpoint.
+fn workers(endpoint: &str) -> Vec<Worker> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let environment = std::fs::read(entry.path().join("environ")).ok()?;
+            let value = |name: &str| {
+                let mut variables = environment.split(|byte| *byte == 0);
+                variables.find_map(|variable| {
+                    let variable = std::str::from_utf8(variable).ok()?;
+                    Some(variable.strip_prefix(name)?.strip_prefix('=')?.to_owned())
+                })
+            };
+            if value("AWS_ENDPOINT_URL")? != endpoint {
+                return None;
+            }
+            value("AWS_LAMBDA_RUNTIME_API")?;
+            Some(Worker {
+                pid,
+                function: value("AWS_LAMBDA_FUNCTION_NAME")?,
+                switches: switches(pid)?,
+            })
+        })
+        .collect()
+}
+
+/// How often a process went to sleep by itself: it grows while one works, and stands while one waits for work.
+fn switches(pid: u32) -> Option<u64> {
+    let path = Path::new("/proc").join(pid.to_string()).join("status");
+    let status = std::fs::read_to_string(path).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    line.trim().parse().ok()
+}
