@@ -33,6 +33,10 @@ pub(crate) enum Admission {
 
 /// What to do with a valid request, given what the table says of its ID.
 #[derive(Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, for a moment"
+)]
 enum Decision {
     /// Nobody knows the ID.
     Create,

@@ -23,8 +23,21 @@ struct LambdaCause {
 }
 
 impl Caught {
-    /// The form for the record.
-    pub(crate) fn failure(&self) -> Failure {
+    /// The form for the record: what the stage itself noted there, with its findings, where that is the same error.
+    pub(crate) fn failure(&self, noted: Option<Failure>) -> Failure {
+        let seen = self.seen();
+        match noted {
+            // A later run of the rollback may be invoked without words.
+            Some(noted) if !noted.state.is_empty() => noted,
+            Some(noted) if noted.error == seen.error => Failure {
+                state: seen.state,
+                ..noted
+            },
+            _ => seen,
+        }
+    }
+
+    fn seen(&self) -> Failure {
         let state = self.state.clone().unwrap_or_default();
         let cause = self.cause.as_deref().unwrap_or_default().trim();
         let lambda: Option<LambdaCause> = serde_json::from_str(cause).ok();
@@ -69,10 +82,13 @@ fn without_words(error: &str, state: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use landfall_domain::{Finding, StageError};
     use serde_json::json;
 
     fn failure(caught: Value) -> Failure {
-        serde_json::from_value::<Caught>(caught).unwrap().failure()
+        serde_json::from_value::<Caught>(caught)
+            .unwrap()
+            .failure(None)
     }
 
     #[test]
@@ -84,6 +100,29 @@ mod tests {
         assert_eq!(seen.error, "VerificationError");
         assert_eq!(seen.message, "port 443 is closed");
         assert_eq!(seen.state, "VerifyTest");
+    }
+
+    #[test]
+    fn what_the_stage_noted_keeps_its_findings() {
+        let caught: Caught = serde_json::from_value(
+            json!({"error": "VerificationError", "cause": "cut short", "state": "VerifyTest"}),
+        )
+        .unwrap();
+        let noted = |error, state: &str| {
+            let error = StageError::new(error, "port 443 is closed")
+                .findings(vec![Finding::blocking("HEALTH_CHECK_FAILED", "", "closed")]);
+            Failure {
+                state: state.to_owned(),
+                ..Failure::of(&error)
+            }
+        };
+        let seen = caught.failure(Some(noted(ErrorName::VerificationError, "")));
+        assert_eq!(seen, noted(ErrorName::VerificationError, "VerifyTest"));
+        // Another error came after it, or the rollback runs again.
+        let seen = caught.failure(Some(noted(ErrorName::CutoverError, "")));
+        assert_eq!(seen.message, "cut short");
+        let first = noted(ErrorName::CutoverError, "VerifyCutover");
+        assert_eq!(caught.failure(Some(first.clone())), first);
     }
 
     #[test]

@@ -134,7 +134,7 @@ async fn roll_back(
     let started = started_at(deps, &record).await?;
     let overdue = started.is_some_and(|at| now.duration_since(at) > PATIENCE);
     let refused = |error: &StageError| overdue || !error.name.is_transient();
-    record.failure.get_or_insert_with(|| caught.failure());
+    record.failure = Some(caught.failure(record.failure.take()));
     record = match prepare(deps, record.clone(), started.is_none(), invocation).await {
         Ok(record) => record,
         Err(error) if refused(&error) => {

@@ -7,7 +7,7 @@ use landfall_common::state::wait::Wait;
 use landfall_domain::record::{Launch, LaunchAction};
 use landfall_domain::{ErrorName, EventType, Finding, StageError, Status};
 
-use crate::Deps;
+use crate::{Deps, JOB_HOURS, after};
 
 /// Notes the job of a launch, in the record first: a rollback must know it even if the next write fails.
 pub(crate) async fn started(
@@ -45,7 +45,8 @@ pub(crate) async fn started(
             .advance(record, Change::to(to, event).job(job_id), now)
             .await?;
     }
-    deps.journal.store.launch_started(wait, job_id).await?;
+    let due = after(now, JOB_HOURS);
+    deps.journal.store.launch_started(wait, job_id, due).await?;
     Ok(())
 }
 
@@ -65,14 +66,14 @@ pub(crate) async fn failed(
         ),
         LaunchAction::Cutover => (ErrorName::CutoverError, EventType::CutoverLaunchFailed),
     };
+    let error = StageError::new(name, text).findings(findings);
     let record = deps.journal.store.require(&wait.key).await?;
     if record.attempt == wait.attempt && !record.status.is_end() {
         let change = Change::to(record.status, event)
             .reason("LAUNCH_REFUSED")
-            .evidence(serde_json::json!({ "rawError": text, "findings": findings }));
-        deps.journal.advance(record, change, now).await?;
+            .evidence(serde_json::json!({ "rawError": text, "findings": error.findings }));
+        deps.journal.fail(record, change, &error, now).await?;
     }
-    let error = StageError::new(name, text).findings(findings);
     let sent = deps
         .sfn
         .send_task_failure()

@@ -196,6 +196,23 @@ async fn is_ready(
     let busy = jobs
         .iter()
         .any(|job| !job.completed && job.participants.iter().any(|p| p.server_id == server.id));
+    let blockers = replication::blockers(&server.replication, &wait.policy, now);
+    let overdue = wait.due_at.parse::<Timestamp>().is_ok_and(|due| due < now);
+    if overdue {
+        let why = match (busy, blockers.is_empty()) {
+            (true, _) => "a job of somebody else is still in progress for it",
+            (_, false) => "it does not pass the replication gate",
+            _ => "MGN's quotas left no room for it",
+        };
+        let text = format!(
+            "the {} launch of {} did not get its turn by {}: {why}",
+            action.as_str(),
+            server.id,
+            wait.due_at
+        );
+        finish::failed(deps, wait, action, &text, blockers, now).await?;
+        return Ok(false);
+    }
     if busy {
         tracing::info!(
             sourceServerId = server.id,
@@ -219,12 +236,10 @@ async fn is_ready(
         finish::failed(deps, wait, action, &text, Vec::new(), now).await?;
         return Ok(false);
     }
-    let blockers = replication::blockers(&server.replication, &wait.policy, now);
     if blockers.is_empty() {
         return Ok(true);
     }
-    let overdue = wait.due_at.parse::<Timestamp>().is_ok_and(|due| due < now);
-    if overdue || replication::hopeless(&server.replication).is_some() {
+    if replication::hopeless(&server.replication).is_some() {
         let text = format!(
             "source server {} is not ready for a {} launch",
             server.id,

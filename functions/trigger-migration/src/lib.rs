@@ -26,8 +26,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use tracing::Instrument as _;
 
-/// How long a launch may take from the message to the end of its job, in hours.
-const LAUNCH_HOURS: i64 = 3;
+/// How long a launch may wait for its turn, in hours: a wave of a thousand servers takes five rounds of MGN's quota.
+/// With the time of the job it stays below the workflow's time-out of 16 hours.
+const QUEUE_HOURS: i64 = 12;
+/// How long the job of a launch may take, in hours.
+pub(crate) const JOB_HOURS: i64 = 3;
 /// How long one invocation may hold the lease, in seconds: just above the function's own timeout, for nobody
 /// launches anything until the lease of a worker that died has run out.
 const LEASE_SECONDS: i64 = 65;
@@ -159,7 +162,7 @@ async fn open(
             kind: WaitKind::launch(message.action),
             phase: Phase::Pending,
             task_token: message.task_token,
-            due_at: after(invocation.now, LAUNCH_HOURS).to_string(),
+            due_at: after(invocation.now, QUEUE_HOURS).to_string(),
             created_at: invocation.now.to_string(),
             source_vm_id: record.request.source_vm_id.clone(),
             source_server_id: record.source_server_id.clone(),
@@ -174,7 +177,7 @@ async fn open(
     work.instrument(span).await
 }
 
-fn after(now: Timestamp, hours: i64) -> Timestamp {
+pub(crate) fn after(now: Timestamp, hours: i64) -> Timestamp {
     now.checked_add(hours.hours()).unwrap_or(Timestamp::MAX)
 }
 

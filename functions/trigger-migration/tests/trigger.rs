@@ -21,6 +21,7 @@ mod tasks;
 
 use std::collections::HashMap;
 
+use jiff::ToSpan as _;
 use landfall_common::state::wait::Phase;
 use landfall_domain::{ErrorName, Status};
 use mgn::{Job, Server};
@@ -288,6 +289,78 @@ async fn a_server_that_is_busy_or_lags_waits_and_one_that_is_gone_fails() {
     };
     assert_eq!(error, "MigrationExecutionError");
     assert!(cause.contains("MGN knows no source server"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_launch_that_does_not_get_its_turn_in_time_fails_and_says_what_was_in_the_way() {
+    let lags = |stage: &Stage| stage.server(0, |server| server.lag = Some("PT1H".into()));
+    let busy = |stage: &Stage| {
+        let mut job = running("j0", 0);
+        job.servers
+            .push(("s-mig-0".into(), "IN_PROGRESS".into(), None));
+        stage.account.lock().unwrap().jobs.push(job);
+    };
+    let full = |stage: &Stage| stage.account.lock().unwrap().jobs.push(running("j0", 200));
+    let obstacles: [(&dyn Fn(&Stage), &str); 3] = [
+        (&lags, "replication gate"),
+        (&busy, "job of somebody else"),
+        (&full, "quotas"),
+    ];
+    for (put, said) in obstacles {
+        let stage = Stage::ready(1).await;
+        put(&stage);
+        assert_eq!(stage.run("request-1", &tests(1)).await, ["message-0"]);
+        let late = support::now() + 12.hours();
+        assert_eq!(
+            stage.run_at("request-2", &tests(1), late).await,
+            ["message-0"],
+            "{said}: at its deadline"
+        );
+        let late = late + 1.seconds();
+        assert!(stage.run_at("request-3", &tests(1), late).await.is_empty());
+        let Some(Ended::Failed(error, cause)) = stage.task("token-mig-0") else {
+            panic!("{said}: the task goes on")
+        };
+        assert_eq!(error, "MigrationExecutionError");
+        assert!(cause.contains(said), "{cause}");
+        let failure = stage.aws.record("mig-0").await.failure.unwrap();
+        assert!(failure.message.contains(said), "{failure:?}");
+        assert_eq!(stage.aws.calls.count("StartTest"), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_job_of_a_launch_has_a_deadline_of_its_own() {
+    let stage = Stage::ready(1).await;
+    stage.run("request-1", &tests(1)).await;
+    let wait = stage.wait("mig-0", Phase::Waiting).await.unwrap();
+    assert_eq!(wait.due_at, "2026-11-21T15:00:00Z");
+}
+
+#[tokio::test]
+async fn a_server_whose_lifecycle_mgn_does_not_change_fails_alone() {
+    let bodies = [message("mig-0", "CUTOVER"), message("mig-1", "CUTOVER")];
+    let nth = {
+        let stage = Stage::ready(2).await;
+        stage.run("request-1", &bodies).await;
+        let calls = stage.aws.calls.made();
+        calls
+            .iter()
+            .position(|call| *call == "ChangeServerLifeCycleState")
+            .unwrap()
+    };
+    let stage = Stage::ready(2).await;
+    stage.aws.calls.fail_nth(nth, Fault::Refused);
+    assert!(stage.run("request-1", &bodies).await.is_empty());
+    let ended = stage.task("token-mig-0");
+    assert!(
+        matches!(&ended, Some(Ended::Failed(error, _)) if error == "CutoverError"),
+        "{ended:?}"
+    );
+    assert_eq!(stage.aws.happened("mig-0").await, ["CutoverLaunchFailed"]);
+    assert_eq!(stage.jobs().len(), 1);
+    assert_eq!(stage.jobs()[0].servers.len(), 1);
+    assert_eq!(stage.aws.record("mig-1").await.status, Status::CuttingOver);
 }
 
 #[tokio::test]

@@ -11,7 +11,6 @@ use aws_config::SdkConfig;
 use jiff::Timestamp;
 use landfall_common::state::Change;
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
-use landfall_domain::record::Failure;
 use landfall_domain::{
     ErrorName, EventType, Finding, MigrationRecord, StageError, Status, WorkflowPlan,
 };
@@ -19,9 +18,6 @@ use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 
 use facts::Facts;
-
-/// The workflow state this function serves; stands in the failure it records.
-const STATE: &str = "ValidateInput";
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -106,7 +102,7 @@ async fn pass(
 /// Notes why the migration cannot go on, once, and returns the error for the workflow.
 async fn refuse(
     journal: &Journal,
-    mut record: MigrationRecord,
+    record: MigrationRecord,
     findings: Vec<Finding>,
     now: Timestamp,
 ) -> Result<StageError, StageError> {
@@ -124,21 +120,12 @@ async fn refuse(
         ),
     };
     let reason = codes.first().copied().unwrap_or_default().to_owned();
-    let failure = Failure {
-        error: ErrorName::ValidationError.as_str().to_owned(),
-        message: message.clone(),
-        state: STATE.to_owned(),
-        findings: findings.clone(),
-    };
-    let noted = record.status == Status::Validating && record.failure.as_ref() == Some(&failure);
-    if !noted {
-        record.failure = Some(failure);
-        let change = Change::to(Status::Validating, EventType::ValidationFailed)
-            .reason(reason)
-            .evidence(json!({ "findings": findings }));
-        Box::pin(journal.advance(record, change, now)).await?;
-    }
-    Ok(StageError::new(ErrorName::ValidationError, message).findings(findings))
+    let change = Change::to(Status::Validating, EventType::ValidationFailed)
+        .reason(reason)
+        .evidence(json!({ "findings": findings }));
+    let error = StageError::new(ErrorName::ValidationError, message).findings(findings);
+    Box::pin(journal.fail(record, change, &error, now)).await?;
+    Ok(error)
 }
 
 fn plan_value(plan: WorkflowPlan) -> Result<Value, StageError> {

@@ -90,7 +90,6 @@ async fn everything_that_is_wrong_is_told_at_once() {
     assert_eq!(record.status, Status::Validating);
     let failure = record.failure.unwrap();
     assert_eq!(failure.error, "ValidationError");
-    assert_eq!(failure.state, "ValidateInput");
     assert_eq!(failure.findings, error.findings);
     let world = stage.world();
     let (event, detail) = &world.events[0];

@@ -44,7 +44,7 @@ pub(crate) async fn look(ec2: &Client, instance_id: &str) -> Result<State, Stage
     let Some(instance) = described
         .reservations()
         .iter()
-        .flat_map(|r| r.instances())
+        .flat_map(aws_sdk_ec2::types::Reservation::instances)
         .next()
     else {
         return Ok(State::Starting("EC2 does not show it".to_owned()));

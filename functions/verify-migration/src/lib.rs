@@ -185,22 +185,19 @@ async fn unhealthy(
     findings: Vec<Finding>,
     now: Timestamp,
 ) -> Result<StageError, StageError> {
+    let reason = findings
+        .first()
+        .map_or("HEALTH_CHECK_FAILED", |f| f.code.as_str());
     let change = Change::to(record.status, EventType::HealthCheckFailed)
-        .reason(
-            findings
-                .first()
-                .map_or("HEALTH_CHECK_FAILED", |f| f.code.as_str()),
-        )
+        .reason(reason)
         .evidence(json!({ "findings": findings }));
-    deps.journal.advance(record, change, now).await?;
-    Ok(StageError::new(
-        ErrorName::VerificationError,
-        format!(
-            "the launched instance did not pass {} of its checks",
-            findings.len()
-        ),
-    )
-    .findings(findings))
+    let text = format!(
+        "the launched instance did not pass {} of its checks",
+        findings.len()
+    );
+    let error = StageError::new(ErrorName::VerificationError, text).findings(findings);
+    deps.journal.fail(record, change, &error, now).await?;
+    Ok(error)
 }
 
 async fn pass(

@@ -44,12 +44,13 @@ pub(crate) async fn check(
                 deps,
                 wait,
                 &StageError::new(ErrorName::SourcePreparationError, text),
+                now,
             )
             .await;
         }
     }
     if let Some(error) = installation_error(deps, wait.command.as_ref()).await? {
-        return settle::fail(deps, wait, &error).await;
+        return settle::fail(deps, wait, &error, now).await;
     }
     if settle::overdue(wait, now) {
         let text = format!(
@@ -60,6 +61,7 @@ pub(crate) async fn check(
             deps,
             wait,
             &StageError::new(ErrorName::SourcePreparationError, text),
+            now,
         )
         .await;
     }

@@ -107,14 +107,13 @@ async fn not_launched(
         "the {} launch of {server} in {job_id} ended {status}: {said}",
         action.as_str()
     );
-    if let Some(record) = settle::live_record(deps, wait).await? {
-        let change = Change::to(record.status, event)
+    let told = |at| {
+        Change::to(at, event)
             .reason(status)
             .job(job_id)
-            .evidence(json!({ "rawError": raw, "launchStatus": status }));
-        deps.journal.advance(record, change, now).await?;
-    }
-    settle::fail(deps, wait, &StageError::new(name, text)).await
+            .evidence(json!({ "rawError": raw, "launchStatus": status }))
+    };
+    settle::fail_with(deps, wait, &StageError::new(name, text), told, now).await
 }
 
 /// MGN's own text of what went wrong for the server: the last error in the job's log.

@@ -150,7 +150,8 @@ async fn check(
 ) -> Result<(), StageError> {
     match wait.kind {
         WaitKind::Agent => agent::check(deps, wait, servers, now).await,
-        WaitKind::Replication => replicate::check(deps, wait, servers, now).await,
+        // On the heap: the future of its writes is large.
+        WaitKind::Replication => Box::pin(replicate::check(deps, wait, servers, now)).await,
         WaitKind::TestLaunch | WaitKind::CutoverLaunch => {
             launch::check(deps, wait, jobs, now).await
         }

@@ -28,6 +28,7 @@ pub(crate) async fn check(
             deps,
             wait,
             &StageError::new(ErrorName::MigrationExecutionError, text),
+            now,
         )
         .await;
     };
@@ -58,7 +59,7 @@ pub(crate) async fn check(
         let text =
             hopeless.unwrap_or_else(|| format!("replication was not ready by {}", wait.due_at));
         let error = StageError::new(ErrorName::MigrationExecutionError, text).findings(blockers);
-        return settle::fail(deps, wait, &error).await;
+        return settle::fail(deps, wait, &error, now).await;
     }
     note_progress(deps, record, server, progress, now).await
 }

@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 use landfall_common::aws_error::{code, stage_error};
+use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
-use landfall_domain::{ErrorName, MigrationRecord, StageError};
+use landfall_domain::record::Failure;
+use landfall_domain::{ErrorName, MigrationRecord, StageError, Status};
 use serde_json::Value;
 
 use crate::Deps;
@@ -35,8 +37,41 @@ pub(crate) async fn succeed(deps: &Deps, wait: &Wait, output: &Value) -> Result<
     Ok(())
 }
 
-/// Tells the workflow that it will never be there.
-pub(crate) async fn fail(deps: &Deps, wait: &Wait, error: &StageError) -> Result<(), StageError> {
+/// Tells the workflow that it will never be there, after that stands in the record.
+pub(crate) async fn fail(
+    deps: &Deps,
+    wait: &Wait,
+    error: &StageError,
+    now: Timestamp,
+) -> Result<(), StageError> {
+    let Some(mut record) = live_record(deps, wait).await? else {
+        return Ok(());
+    };
+    let noted = record.failure.as_ref().is_some_and(|it| it.is(error));
+    if !noted {
+        record.failure = Some(Failure::of(error));
+        deps.journal.store.save(record, now).await?;
+    }
+    fail_task(deps, wait, error).await
+}
+
+/// [`fail`] with an event, made of the record's status.
+pub(crate) async fn fail_with(
+    deps: &Deps,
+    wait: &Wait,
+    error: &StageError,
+    event: impl FnOnce(Status) -> Change,
+    now: Timestamp,
+) -> Result<(), StageError> {
+    let Some(record) = live_record(deps, wait).await? else {
+        return Ok(());
+    };
+    let change = event(record.status);
+    deps.journal.fail(record, change, error, now).await?;
+    fail_task(deps, wait, error).await
+}
+
+async fn fail_task(deps: &Deps, wait: &Wait, error: &StageError) -> Result<(), StageError> {
     tracing::warn!(error = error.name.as_str(), "a wait has failed: {error}");
     let sent = deps
         .sfn

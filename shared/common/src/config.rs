@@ -1,8 +1,10 @@
 //! Typed configuration from the environment that reports everything missing at once.
 
+type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+
 /// Reads variables and remembers what was wrong; [`Env::finish`] tells all of it.
 pub struct Env<'a> {
-    lookup: Box<dyn Fn(&str) -> Option<String> + 'a>,
+    lookup: Lookup<'a>,
     faults: Vec<String>,
 }
 

@@ -5,6 +5,7 @@
 
 use aws_config::SdkConfig;
 use jiff::Timestamp;
+use landfall_domain::record::Failure;
 use landfall_domain::{MigrationRecord, StageError};
 
 use crate::config::Env;
@@ -41,6 +42,19 @@ impl Journal {
     /// See [`StateStore::transition`]; and a transient error when the bus did not take the event.
     pub async fn advance(
         &self,
+        mut record: MigrationRecord,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<MigrationRecord, StageError> {
+        if change.to != record.status && !change.to.is_end() {
+            // Noted by a stage that died before it could say so, and went well when it ran again.
+            record.failure = None;
+        }
+        Box::pin(self.tell(record, change, now)).await
+    }
+
+    async fn tell(
+        &self,
         record: MigrationRecord,
         change: Change,
         now: Timestamp,
@@ -58,5 +72,24 @@ impl Journal {
         );
         self.events.publish(change.event, &detail).await?;
         Ok(record)
+    }
+
+    /// Writes why the migration fails, with the event that tells it, once: a stage that died after this and runs again
+    /// finds its own words and leaves them.
+    ///
+    /// # Errors
+    /// See [`Journal::advance`].
+    pub async fn fail(
+        &self,
+        mut record: MigrationRecord,
+        change: Change,
+        error: &StageError,
+        now: Timestamp,
+    ) -> Result<MigrationRecord, StageError> {
+        if record.failure.as_ref().is_some_and(|noted| noted.is(error)) {
+            return Ok(record);
+        }
+        record.failure = Some(Failure::of(error));
+        Box::pin(self.tell(record, change, now)).await
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::StageError;
 use crate::finding::Finding;
 use crate::request::MigrationRequest;
 use crate::status::Status;
@@ -272,6 +273,23 @@ pub struct Failure {
     /// Everything that was wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+}
+
+impl Failure {
+    /// A stage's error; the workflow adds the state's name.
+    pub fn of(error: &StageError) -> Self {
+        Self {
+            error: error.name.to_string(),
+            message: error.message.clone(),
+            state: String::new(),
+            findings: error.findings.clone(),
+        }
+    }
+
+    /// Whether it is this error, whatever its findings measured.
+    pub fn is(&self, error: &StageError) -> bool {
+        self.error == error.name.as_str() && self.message == error.message
+    }
 }
 
 /// What became of the callback.

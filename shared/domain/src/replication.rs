@@ -68,7 +68,7 @@ pub fn parse_duration_seconds(text: &str) -> Option<u64> {
         .ok()?
         .ceil();
     // A negative lag makes no sense; the comparison also refuses NaN.
-    if seconds >= 0.0 && seconds < 1e15 {
+    if (0.0..1e15).contains(&seconds) {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -72,7 +72,7 @@ pub struct MigrationRequest {
     pub wave: String,
     /// The phases to run.
     pub steps: Vec<Step>,
-    /// Where the outcome is POSTed.
+    /// Where the outcome is sent, by POST.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
     /// The source's ID of the server; becomes the MGN agent's `--user-provided-id`.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a migration stands. Serialized as its SCREAMING_SNAKE_CASE name, in DynamoDB, events and callbacks alike.
+/// Where a migration stands. Serialized as its `SCREAMING_SNAKE_CASE` name, in DynamoDB, events and callbacks alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {

@@ -20,7 +20,7 @@ pub(crate) fn server(from: &sdk::SourceServer) -> Option<Server> {
             .map(|p| {
                 p.network_interfaces()
                     .iter()
-                    .flat_map(|nic| nic.ips())
+                    .flat_map(aws_sdk_mgn::types::NetworkInterface::ips)
                     .cloned()
                     .collect()
             })

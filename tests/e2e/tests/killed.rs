@@ -16,7 +16,7 @@ use landfall_e2e::{Migration, Stack, unique};
 use serde_json::Value;
 
 /// How long a wave may take whose messages come back only after their queue's visibility time-out, several times.
-const DEADLINE: Duration = Duration::from_secs(420);
+const DEADLINE: Duration = Duration::from_mins(7);
 
 /// How many workers of each function die.
 const KILLS: usize = 2;

@@ -103,7 +103,7 @@ async fn a_launch_is_claimed_by_one_batch_and_never_starts_twice() {
 
     assert!(
         store
-            .launch_started(&launch, "mgnjob-1")
+            .launch_started(&launch, "mgnjob-1", noon() + 3.hours())
             .await
             .expect("start")
     );

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
+use landfall_common::Invocation;
 use landfall_common::state::wait::{Phase, Wait};
 use landfall_domain::Status;
 use landfall_mgn::Mgn;
@@ -10,7 +12,7 @@ use trigger_migration::{Deps, handle};
 
 use crate::mgn::{self, Account, Job, Server};
 use crate::queue::{self, Queue};
-use crate::support::{Aws, batch, invocation, key, record, sent_back, stage_input};
+use crate::support::{Aws, batch, invocation, key, now, record, sent_back, stage_input};
 use crate::tasks::{self, Ended, Tasks};
 
 #[derive(Default)]
@@ -47,7 +49,20 @@ impl Stage {
 
     /// Gives the messages to one invocation; tells which come again.
     pub(crate) async fn run(&self, request_id: &str, bodies: &[String]) -> Vec<String> {
-        let answer = handle(&self.deps(), batch(bodies), invocation(request_id)).await;
+        self.run_at(request_id, bodies, now()).await
+    }
+
+    pub(crate) async fn run_at(
+        &self,
+        request_id: &str,
+        bodies: &[String],
+        now: Timestamp,
+    ) -> Vec<String> {
+        let invocation = Invocation {
+            now,
+            ..invocation(request_id)
+        };
+        let answer = handle(&self.deps(), batch(bodies), invocation).await;
         sent_back(&answer.unwrap())
     }
 

@@ -5,6 +5,7 @@
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
 use landfall_domain::record::{AgentCommand, LaunchAction};
 use landfall_domain::request::Policy;
 use landfall_domain::{ErrorName, StageError};
@@ -237,17 +238,23 @@ impl StateStore {
         applied(update.err(), "UpdateItem")
     }
 
-    /// Notes the job of a launch; from now on the sweep looks at it.
-    pub async fn launch_started(&self, wait: &Wait, job_id: &str) -> Result<bool, StageError> {
+    /// Notes the job of a launch and when it must have ended; from now on the sweep looks at it.
+    pub async fn launch_started(
+        &self,
+        wait: &Wait,
+        job_id: &str,
+        due: Timestamp,
+    ) -> Result<bool, StageError> {
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("pk", text(&wait.key.pk()))
             .key("sk", text(&wait.sk()))
-            .update_expression("SET jobId = :job, waitKey = :waiting")
+            .update_expression("SET jobId = :job, waitKey = :waiting, dueAt = :due")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":job", text(job_id))
+            .expression_attribute_values(":due", text(&due.to_string()))
             .expression_attribute_values(":waiting", text(Phase::Waiting.as_str()))
             .send()
             .await;
