@@ -123,6 +123,7 @@ fn closed(record: &MigrationRecord, action: LaunchAction, now: Timestamp) -> Wai
         phase: Phase::Pending,
         // No task of Step Functions has this token.
         task_token: "rolled-back".to_owned(),
+        retry_count: 0,
         due_at: now.to_string(),
         created_at: now.to_string(),
         source_vm_id: record.request.source_vm_id.clone(),

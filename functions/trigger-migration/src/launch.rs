@@ -44,11 +44,8 @@ async fn start_all(deps: &Deps, just_opened: &[Wait], now: Timestamp) -> Result<
     if waits.is_empty() {
         return Ok(());
     }
-    // One look at the jobs serves the quotas and the recovery. A job takes hours at most; a day is ample.
-    let jobs = deps
-        .mgn
-        .jobs_since(now.checked_sub(24.hours()).unwrap_or(now))
-        .await?;
+    // One look serves the quotas and the recovery.
+    let jobs = recent_jobs(deps, now).await?;
     let waits = recover(deps, waits, &jobs, now).await?;
     let ids: Vec<String> = waits
         .iter()
@@ -92,6 +89,12 @@ async fn start_all(deps: &Deps, just_opened: &[Wait], now: Timestamp) -> Result<
         }
     }
     Ok(())
+}
+
+/// The jobs that may still run: one takes hours at most, and a day is ample.
+async fn recent_jobs(deps: &Deps, now: Timestamp) -> Result<Vec<Job>, StageError> {
+    let since = now.checked_sub(24.hours()).unwrap_or(now);
+    deps.mgn.jobs_since(since).await
 }
 
 #[expect(
@@ -193,9 +196,7 @@ async fn is_ready(
         finish::failed(deps, wait, action, &text, Vec::new(), now).await?;
         return Ok(false);
     };
-    let busy = jobs
-        .iter()
-        .any(|job| !job.completed && job.participants.iter().any(|p| p.server_id == server.id));
+    let busy = is_busy(jobs, &server.id);
     let blockers = replication::blockers(&server.replication, &wait.policy, now);
     let overdue = wait.due_at.parse::<Timestamp>().is_ok_and(|due| due < now);
     if overdue {
@@ -282,14 +283,15 @@ async fn start_batch(
             .iter()
             .filter_map(|wait| wait.source_server_id.clone())
             .collect();
-        let tags = HashMap::from([
+        let mut tags = HashMap::from([
             (INTENT_TAG.to_owned(), intent.clone()),
             ("landfall:action".to_owned(), action.as_str().to_owned()),
-            (
-                "landfall:correlationId".to_owned(),
-                claimed[0].correlation_id.clone(),
-            ),
         ]);
+        if let [alone] = claimed.as_slice() {
+            // Of several, no one ID would be right; their records name the job.
+            let id = alone.correlation_id.clone();
+            tags.insert("landfall:correlationId".to_owned(), id);
+        }
         match deps.mgn.start(action, &ids, tags).await {
             Ok(job) => {
                 tracing::info!(
@@ -311,18 +313,7 @@ async fn start_batch(
             }
             Err(StartError::Servers(refused)) => {
                 let before = claimed.len();
-                for (id, text) in refused {
-                    let Some(at) = claimed
-                        .iter()
-                        .position(|w| w.source_server_id.as_deref() == Some(id.as_str()))
-                    else {
-                        continue;
-                    };
-                    let wait = claimed.remove(at);
-                    let text =
-                        format!("MGN refused the {} launch of {id}: {text}", action.as_str());
-                    finish::failed(deps, &wait, action, &text, Vec::new(), now).await?;
-                }
+                claimed = without_refused(deps, action, &intent, claimed, &refused, now).await?;
                 if claimed.len() == before {
                     return Err(StageError::new(
                         ErrorName::InternalError,
@@ -343,6 +334,44 @@ async fn start_batch(
         }
     }
     Ok(())
+}
+
+/// Takes the servers out of a batch that MGN refused. One that a job has taken since we looked waits for its turn again;
+/// the others fail alone.
+async fn without_refused(
+    deps: &Deps,
+    action: LaunchAction,
+    intent: &str,
+    claimed: Vec<Wait>,
+    refused: &[(String, String)],
+    now: Timestamp,
+) -> Result<Vec<Wait>, StageError> {
+    let jobs = recent_jobs(deps, now).await?;
+    let mut left = Vec::new();
+    for wait in claimed {
+        let id = wait.source_server_id.as_deref().unwrap_or_default();
+        let Some((_, text)) = refused.iter().find(|(server, _)| server == id) else {
+            left.push(wait);
+            continue;
+        };
+        if is_busy(&jobs, id) {
+            tracing::info!(
+                sourceServerId = id,
+                "a job has begun for the server; its launch waits"
+            );
+            deps.journal.store.release_launch(&wait, intent).await?;
+            continue;
+        }
+        let text = format!("MGN refused the {} launch of {id}: {text}", action.as_str());
+        finish::failed(deps, &wait, action, &text, Vec::new(), now).await?;
+    }
+    Ok(left)
+}
+
+/// Whether an unfinished job has the server.
+fn is_busy(jobs: &[Job], server_id: &str) -> bool {
+    jobs.iter()
+        .any(|job| !job.completed && job.participants.iter().any(|p| p.server_id == server_id))
 }
 
 /// Moves servers that nobody tested, which the pre-flight allowed, to where MGN wants them for a cutover. One that

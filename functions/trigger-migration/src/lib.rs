@@ -34,8 +34,9 @@ pub(crate) const JOB_HOURS: i64 = 3;
 /// How long one invocation may hold the lease, in seconds: just above the function's own timeout, for nobody
 /// launches anything until the lease of a worker that died has run out.
 const LEASE_SECONDS: i64 = 65;
-/// After how many seconds a message that could not be started comes again.
-const COME_AGAIN_SECONDS: i32 = 5;
+/// After how many seconds a message that could not be started comes again: this, more with each receive, and the most.
+/// Over [`QUEUE_HOURS`] that is below the queue's 1,000 receives.
+const COME_AGAIN_SECONDS: (i32, i32) = (5, 60);
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -72,6 +73,7 @@ struct LaunchMessage {
     #[serde(flatten)]
     input: StageInput,
     action: LaunchAction,
+    retry_count: u32,
     task_token: String,
 }
 
@@ -162,6 +164,7 @@ async fn open(
             kind: WaitKind::launch(message.action),
             phase: Phase::Pending,
             task_token: message.task_token,
+            retry_count: message.retry_count,
             due_at: after(invocation.now, QUEUE_HOURS).to_string(),
             created_at: invocation.now.to_string(),
             source_vm_id: record.request.source_vm_id.clone(),
@@ -183,12 +186,18 @@ pub(crate) fn after(now: Timestamp, hours: i64) -> Timestamp {
 
 /// Shortens the time until a message comes again. Best effort: the queue's own visibility time-out is the backstop.
 async fn come_again(deps: &Deps, message: &SqsMessage) {
+    let (first, most) = COME_AGAIN_SECONDS;
+    let receives = message
+        .attributes
+        .get("ApproximateReceiveCount")
+        .and_then(|count| count.parse::<i32>().ok())
+        .unwrap_or(1);
     let change = deps
         .sqs
         .change_message_visibility()
         .queue_url(&deps.queue_url)
         .set_receipt_handle(message.receipt_handle.clone())
-        .visibility_timeout(COME_AGAIN_SECONDS)
+        .visibility_timeout(first.saturating_mul(receives).clamp(first, most))
         .send()
         .await;
     if change.is_err() {

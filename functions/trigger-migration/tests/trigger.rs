@@ -165,6 +165,60 @@ async fn a_refused_server_fails_alone_and_the_rest_is_started() {
 }
 
 #[tokio::test]
+async fn a_server_that_a_job_has_taken_since_waits_and_is_not_failed() {
+    let stage = Stage::ready(2).await;
+    // MGN refuses it for a job that begins between our look and our call.
+    let refuses = [("s-mig-1".to_owned(), "CONCURRENT_JOB".to_owned())];
+    stage.account.lock().unwrap().refuses.extend(refuses);
+    let mut busy = running("j0", 0);
+    busy.servers
+        .push(("s-mig-1".into(), "IN_PROGRESS".into(), None));
+    stage.account.lock().unwrap().begins_with_start.push(busy);
+    assert_eq!(stage.run("request-1", &tests(2)).await, ["message-1"]);
+    assert_eq!(stage.task("token-mig-1"), None);
+    assert!(stage.aws.happened("mig-1").await.is_empty());
+
+    stage.account.lock().unwrap().refuses.clear();
+    for job in &mut stage.account.lock().unwrap().jobs {
+        job.completed = true;
+    }
+    assert!(stage.run("request-2", &tests(2)).await.is_empty());
+    assert_eq!(stage.aws.record("mig-1").await.status, Status::Testing);
+}
+
+#[tokio::test]
+async fn the_token_of_a_later_try_wins_whatever_the_order_of_its_messages() {
+    let tries = |order: [u32; 2]| {
+        order.map(|retry| {
+            let mut body: Value = serde_json::from_str(&tests(1)[0]).unwrap();
+            body["retryCount"] = json!(retry);
+            body["taskToken"] = json!(format!("token-{retry}"));
+            body.to_string()
+        })
+    };
+    for order in [[0, 1], [1, 0]] {
+        let stage = Stage::ready(1).await;
+        stage.server(0, |server| server.lag = Some("PT1H".into()));
+        for body in tries(order) {
+            stage.run("request-1", &[body]).await;
+        }
+        let wait = stage.wait("mig-0", Phase::Pending).await.unwrap();
+        assert_eq!(wait.task_token, "token-1", "{order:?}");
+    }
+    // A later try finds the job of the earlier one.
+    let stage = Stage::ready(1).await;
+    for body in tries([0, 1]) {
+        assert!(stage.run("request-1", &[body]).await.is_empty());
+    }
+    assert_eq!(stage.aws.calls.count("StartTest"), 1);
+    let wait = stage.wait("mig-0", Phase::Waiting).await.unwrap();
+    assert_eq!(
+        (wait.task_token.as_str(), wait.job_id.is_some()),
+        ("token-1", true)
+    );
+}
+
+#[tokio::test]
 async fn every_call_of_a_refusal_may_fail_once_and_both_servers_get_their_end() {
     let make = async || {
         let stage = Stage::ready(2).await;
@@ -291,6 +345,8 @@ async fn a_server_that_is_busy_or_lags_waits_and_one_that_is_gone_fails() {
     assert!(cause.contains("MGN knows no source server"), "{cause}");
 }
 
+type Obstacle<'a> = &'a dyn Fn(&Stage);
+
 #[tokio::test]
 async fn a_launch_that_does_not_get_its_turn_in_time_fails_and_says_what_was_in_the_way() {
     let lags = |stage: &Stage| stage.server(0, |server| server.lag = Some("PT1H".into()));
@@ -301,7 +357,7 @@ async fn a_launch_that_does_not_get_its_turn_in_time_fails_and_says_what_was_in_
         stage.account.lock().unwrap().jobs.push(job);
     };
     let full = |stage: &Stage| stage.account.lock().unwrap().jobs.push(running("j0", 200));
-    let obstacles: [(&dyn Fn(&Stage), &str); 3] = [
+    let obstacles: [(Obstacle<'_>, &str); 3] = [
         (&lags, "replication gate"),
         (&busy, "job of somebody else"),
         (&full, "quotas"),

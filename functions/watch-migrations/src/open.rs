@@ -23,6 +23,7 @@ struct AwaitMessage {
     #[serde(flatten)]
     input: StageInput,
     kind: Kind,
+    retry_count: u32,
     task_token: String,
 }
 
@@ -114,6 +115,7 @@ async fn open(
             kind,
             phase: Phase::Waiting,
             task_token: message.task_token,
+            retry_count: message.retry_count,
             due_at: after(invocation.now, hours).to_string(),
             created_at: invocation.now.to_string(),
             source_vm_id: record.request.source_vm_id,
@@ -124,8 +126,9 @@ async fn open(
             job_id: None,
             closed: false,
         };
-        deps.journal.store.open_wait(&wait).await?;
-        Ok(Some(wait))
+        // Else the message of an earlier try of the state has come late: its token is dead.
+        let opened = deps.journal.store.open_wait(&wait).await?;
+        Ok(opened.then_some(wait))
     };
     work.instrument(span).await
 }

@@ -348,15 +348,20 @@ async fn an_agent_s_wait_knows_its_command_and_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_message_that_comes_again_keeps_the_newer_token() {
-    let stage = Stage::replicating().await;
-    stage.server(|server| server.lag = None);
-    stage.await_replication("token-1").await;
-    stage.await_replication("token-2").await;
-    let waits = stage.waits().await;
-    assert_eq!(waits.len(), 1);
-    assert_eq!(waits[0].task_token, "token-2");
-    assert_eq!(waits[0].due_at, "2026-12-05T11:00:00Z");
+async fn the_token_of_a_later_try_wins_whatever_the_order_of_its_messages() {
+    for order in [[0, 1], [1, 0]] {
+        let stage = Stage::replicating().await;
+        stage.server(|server| server.lag = None);
+        for retry in order {
+            let mut message = Stage::message("REPLICATION", &format!("token-{retry}"));
+            message["retryCount"] = json!(retry);
+            assert!(stage.open(&[message]).await.is_empty());
+        }
+        let waits = stage.waits().await;
+        assert_eq!(waits.len(), 1);
+        assert_eq!(waits[0].task_token, "token-1", "{order:?}");
+        assert_eq!(waits[0].due_at, "2026-12-05T11:00:00Z");
+    }
 }
 
 #[tokio::test]

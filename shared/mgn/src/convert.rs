@@ -1,11 +1,16 @@
 //! From the SDK's shapes to ours.
 
+use aws_sdk_mgn::error::SdkError;
+use aws_sdk_mgn::operation::start_cutover::StartCutoverError;
+use aws_sdk_mgn::operation::start_test::StartTestError;
 use aws_sdk_mgn::types as sdk;
 use aws_sdk_mgn::types::error::ConflictException;
+use landfall_common::aws_error::{code, stage_error};
 use landfall_domain::replication::Replication;
+use landfall_domain::{ErrorName, StageError};
 
-use crate::INTENT_TAG;
 use crate::types::{Job, JobLogLine, LaunchStatus, LaunchedInstance, Participant, Server};
+use crate::{INTENT_TAG, StartError};
 
 /// A server; one without an ID is no server.
 pub(crate) fn server(from: &sdk::SourceServer) -> Option<Server> {
@@ -115,8 +120,54 @@ pub(crate) fn log_line(from: &sdk::JobLog) -> JobLogLine {
     }
 }
 
+/// Why MGN did not start a test.
+pub(crate) fn test_refusal(error: &SdkError<StartTestError>) -> StartError {
+    let conflict = error.as_service_error().and_then(|refusal| match refusal {
+        StartTestError::ConflictException(conflict) => Some(conflict),
+        _ => None,
+    });
+    refusal(
+        conflict,
+        code(error),
+        stage_error(error, ErrorName::MigrationExecutionError, "mgn:StartTest"),
+    )
+}
+
+/// Why MGN did not start a cutover.
+pub(crate) fn cutover_refusal(error: &SdkError<StartCutoverError>) -> StartError {
+    let conflict = error.as_service_error().and_then(|refusal| match refusal {
+        StartCutoverError::ConflictException(conflict) => Some(conflict),
+        _ => None,
+    });
+    refusal(
+        conflict,
+        code(error),
+        stage_error(error, ErrorName::CutoverError, "mgn:StartCutover"),
+    )
+}
+
+/// A conflict that names servers is theirs. One that names none is about the account's room for jobs, which others may
+/// have taken since we looked: it passes, as does a quota's own exception (which of the two MGN sends is not
+/// documented).
+fn refusal(
+    conflict: Option<&ConflictException>,
+    code: Option<&str>,
+    error: StageError,
+) -> StartError {
+    let servers = conflict.map(refused_servers).unwrap_or_default();
+    if !servers.is_empty() {
+        return StartError::Servers(servers);
+    }
+    let no_room = conflict.is_some() || code == Some("ServiceQuotaExceededException");
+    StartError::Other(if no_room {
+        StageError::new(ErrorName::Throttled, error.message)
+    } else {
+        error
+    })
+}
+
 /// The servers a conflict is about, each with MGN's text; from `errors[]`, else from the conflict itself.
-pub(crate) fn refused_servers(from: &ConflictException) -> Vec<(String, String)> {
+fn refused_servers(from: &ConflictException) -> Vec<(String, String)> {
     let mut servers: Vec<(String, String)> = from
         .errors()
         .iter()

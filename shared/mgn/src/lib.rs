@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use aws_config::SdkConfig;
 use aws_sdk_mgn::Client;
+use aws_sdk_mgn::config::retry::RetryConfig;
 use aws_sdk_mgn::types::{
     ChangeServerLifeCycleStateSourceServerLifecycle,
     ChangeServerLifeCycleStateSourceServerLifecycleState, DescribeJobsRequestFilters,
@@ -196,10 +197,12 @@ impl Mgn {
         Ok(lines)
     }
 
-    /// Starts a test or a cutover of up to 200 servers, tagged with the intent.
+    /// Starts a test or a cutover of up to 200 servers, tagged with the intent. Never tried again by the SDK: the call
+    /// has no client token, so whoever lost its answer must look for the tag first.
     ///
     /// # Errors
     /// [`StartError::Servers`] when MGN names the servers at fault; the others may be started without them.
+    /// [`StartError::Other`] is transient where the call may have been carried out or MGN has no room now.
     pub async fn start(
         &self,
         action: LaunchAction,
@@ -207,62 +210,40 @@ impl Mgn {
         tags: HashMap<String, String>,
     ) -> Result<Job, StartError> {
         let ids = Some(server_ids.to_vec());
-        let (job, call) = match action {
-            LaunchAction::Test => (
-                self.client
-                    .start_test()
-                    .set_source_server_ids(ids)
-                    .set_tags(Some(tags))
-                    .send()
-                    .await
-                    .map(|answer| answer.job)
-                    .map_err(|error| {
-                        let conflict = error
-                            .as_service_error()
-                            .and_then(|e| match e {
-                                aws_sdk_mgn::operation::start_test::StartTestError::ConflictException(c) => Some(c),
-                                _ => None,
-                            })
-                            .map(convert::refused_servers);
-                        (conflict, stage_error(&error, ErrorName::MigrationExecutionError, "mgn:StartTest"))
-                    }),
-                "mgn:StartTest",
-            ),
-            LaunchAction::Cutover => (
-                self.client
-                    .start_cutover()
-                    .set_source_server_ids(ids)
-                    .set_tags(Some(tags))
-                    .send()
-                    .await
-                    .map(|answer| answer.job)
-                    .map_err(|error| {
-                        let conflict = error
-                            .as_service_error()
-                            .and_then(|e| match e {
-                                aws_sdk_mgn::operation::start_cutover::StartCutoverError::ConflictException(c) => {
-                                    Some(c)
-                                }
-                                _ => None,
-                            })
-                            .map(convert::refused_servers);
-                        (conflict, stage_error(&error, ErrorName::CutoverError, "mgn:StartCutover"))
-                    }),
-                "mgn:StartCutover",
-            ),
+        let answer = match action {
+            LaunchAction::Test => self
+                .client
+                .start_test()
+                .set_source_server_ids(ids)
+                .set_tags(Some(tags))
+                .customize()
+                .config_override(once())
+                .send()
+                .await
+                .map(|answer| answer.job)
+                .map_err(|error| convert::test_refusal(&error)),
+            LaunchAction::Cutover => self
+                .client
+                .start_cutover()
+                .set_source_server_ids(ids)
+                .set_tags(Some(tags))
+                .customize()
+                .config_override(once())
+                .send()
+                .await
+                .map(|answer| answer.job)
+                .map_err(|error| convert::cutover_refusal(&error)),
         };
-        match job {
-            Ok(Some(job)) => Ok(convert::job(&job)),
-            Ok(None) => Err(StartError::Other(StageError::new(
+        answer?.as_ref().map(convert::job).ok_or_else(|| {
+            StartError::Other(StageError::new(
                 ErrorName::DependencyUnavailable,
-                format!("{call} answered without a job"),
-            ))),
-            Err((Some(servers), _)) if !servers.is_empty() => Err(StartError::Servers(servers)),
-            Err((_, error)) => Err(StartError::Other(error)),
-        }
+                "MGN answered a launch without a job",
+            ))
+        })
     }
 
-    /// Terminates what was launched for a server. MGN refuses it in TESTING, CUTTING_OVER and CUTOVER.
+    /// Terminates what was launched for a server. MGN refuses it in TESTING, CUTTING_OVER and CUTOVER. Never tried again
+    /// by the SDK, as [`Mgn::start`] is not.
     pub async fn terminate(
         &self,
         server_id: &str,
@@ -273,6 +254,8 @@ impl Mgn {
             .terminate_target_instances()
             .source_server_ids(server_id)
             .set_tags(Some(tags))
+            .customize()
+            .config_override(once())
             .send()
             .await
             .or_stage(ErrorName::RollbackError, "mgn:TerminateTargetInstances")?;
@@ -307,11 +290,14 @@ impl Mgn {
         Ok(())
     }
 
-    /// Ends replication for good: the point of no return.
+    /// Ends replication for good: the point of no return. Never tried again by the SDK, for MGN may refuse a second one;
+    /// whoever lost the answer looks for the lifecycle CUTOVER.
     pub async fn finalize_cutover(&self, server_id: &str) -> Result<(), StageError> {
         self.client
             .finalize_cutover()
             .source_server_id(server_id)
+            .customize()
+            .config_override(once())
             .send()
             .await
             .or_stage(ErrorName::CutoverError, "mgn:FinalizeCutover")?;
@@ -358,4 +344,9 @@ impl Mgn {
             )?;
         Ok(())
     }
+}
+
+/// For a call that must not be made twice.
+fn once() -> aws_sdk_mgn::config::Builder {
+    aws_sdk_mgn::config::Builder::new().retry_config(RetryConfig::disabled())
 }

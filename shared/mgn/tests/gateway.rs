@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_sdk_mgn::Client;
+use aws_sdk_mgn::config::retry::RetryConfig;
 use aws_sdk_mgn::error::ErrorMetadata;
 use aws_sdk_mgn::operation::{
     describe_jobs as jobs, describe_replication_configuration_templates as templates,
@@ -13,6 +15,8 @@ use aws_sdk_mgn::operation::{
 use aws_sdk_mgn::types as sdk;
 use aws_sdk_mgn::types::error::ConflictException;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::body::SdkBody;
 use landfall_domain::ErrorName;
 use landfall_domain::record::LaunchAction;
 use landfall_mgn::{LaunchStatus, Mgn, StartError};
@@ -133,6 +137,53 @@ async fn a_refusal_names_its_servers_where_mgn_does() {
     });
     let told = ("s-1".to_owned(), "already being launched".to_owned());
     assert_eq!(by_resource.await, StartError::Servers(vec![told]));
+}
+
+#[tokio::test]
+async fn no_room_for_a_job_is_nobody_s_fault_and_passes() {
+    let conflict = refused(|| {
+        let conflict = ConflictException::builder()
+            .resource_id("L-FE2EBE17")
+            .message("too many jobs")
+            .build();
+        start::StartTestError::ConflictException(conflict)
+    });
+    let quota = refused(|| {
+        let code = "ServiceQuotaExceededException";
+        let meta = ErrorMetadata::builder().code(code).message("200").build();
+        start::StartTestError::generic(meta)
+    });
+    for refusal in [conflict.await, quota.await] {
+        let StartError::Other(error) = refusal else {
+            panic!("{refusal:?} names no servers")
+        };
+        assert_eq!(error.name, ErrorName::Throttled);
+    }
+}
+
+#[tokio::test]
+async fn a_launch_and_a_termination_are_never_tried_again_by_the_sdk() {
+    let down = || HttpResponse::new(503.try_into().unwrap(), SdkBody::empty());
+    let test = mock!(Client::start_test).then_http_response(down);
+    let cutover = mock!(Client::start_cutover).then_http_response(down);
+    let terminate = mock!(Client::terminate_target_instances).then_http_response(down);
+    let describe = mock!(Client::describe_jobs).then_http_response(down);
+    let rules = [&test, &cutover, &terminate, &describe];
+    let client = mock_client!(aws_sdk_mgn, RuleMode::MatchAny, rules, |config| config
+        .retry_config(
+            RetryConfig::standard().with_initial_backoff(Duration::from_millis(1))
+        ));
+    let mgn = Mgn::with_client(client);
+    let ids = ["s-1".to_owned()];
+    for action in [LaunchAction::Test, LaunchAction::Cutover] {
+        mgn.start(action, &ids, HashMap::new()).await.unwrap_err();
+    }
+    mgn.terminate("s-1", HashMap::new()).await.unwrap_err();
+    assert_eq!((test.num_calls(), cutover.num_calls()), (1, 1));
+    assert_eq!(terminate.num_calls(), 1);
+    // The others are, else this test would show nothing.
+    mgn.jobs(&["mgnjob-1".to_owned()]).await.unwrap_err();
+    assert_eq!(describe.num_calls(), 3);
 }
 
 #[tokio::test]

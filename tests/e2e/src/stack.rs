@@ -88,13 +88,38 @@ impl Stack {
         answer.json().await.expect("the simulator speaks JSON")
     }
 
+    /// How many calls of an operation of MGN that named a server took effect.
+    pub async fn calls(&self, operation: &str, server: &str) -> usize {
+        let calls = self
+            .simulator(&format!("calls?operation={operation}"))
+            .await;
+        let all = calls.as_array().expect("a list of calls").iter();
+        let names = |call: &&Value| {
+            let servers = call["sourceServerIDs"].as_array();
+            servers.is_some_and(|servers| servers.iter().any(|it| it == server))
+        };
+        all.filter(|call| call["ok"] == true).filter(names).count()
+    }
+
     /// Adds to the simulator's world.
     pub async fn seed(&self, seed: &Value) {
-        let url = format!("{}/_sim/seed", self.info.simulator_url);
-        let request = self.http.post(&url).json(seed);
+        self.post("seed", seed).await;
+    }
+
+    /// POSTs to the simulator's control plane.
+    pub async fn post(&self, what: &str, body: &Value) {
+        let url = format!("{}/_sim/{what}", self.info.simulator_url);
+        let request = self.http.post(&url).json(body);
         let answer = request.send().await.expect("the simulator");
         let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
-        assert!(status.is_success(), "the seed is refused: {text}");
+        assert!(status.is_success(), "{what} is refused: {text}");
+    }
+
+    /// DELETEs on the simulator's control plane.
+    pub async fn delete(&self, what: &str) {
+        let url = format!("{}/_sim/{what}", self.info.simulator_url);
+        let answer = self.http.delete(&url).send().await.expect("the simulator");
+        assert!(answer.status().is_success(), "{what} stays");
     }
 
     /// Puts messages into the request queue, up to ten in one batch; each is a body and its correlation ID.

@@ -13,7 +13,6 @@ use landfall_domain::Status;
 use landfall_e2e::source::{Source, seed};
 use landfall_e2e::worker::Killer;
 use landfall_e2e::{Migration, Stack, unique};
-use serde_json::Value;
 
 /// How long a wave may take whose messages come back only after their queue's visibility time-out, several times.
 const DEADLINE: Duration = Duration::from_mins(7);
@@ -56,19 +55,6 @@ fn delays() -> Vec<Duration> {
     delays
 }
 
-/// How many successful calls of an operation named a server.
-async fn calls(stack: &Stack, operation: &str, server: &str) -> usize {
-    let calls = stack
-        .simulator(&format!("calls?operation={operation}"))
-        .await;
-    let all = calls.as_array().expect("a list of calls").iter();
-    let names = |call: &&Value| {
-        let servers = call["sourceServerIDs"].as_array();
-        servers.is_some_and(|servers| servers.iter().any(|it| it == server))
-    };
-    all.filter(|call| call["ok"] == true).filter(names).count()
-}
-
 #[tokio::test]
 async fn a_worker_that_dies_loses_nothing_and_doubles_nothing() {
     let (stack, run) = (Stack::load().await, unique());
@@ -99,9 +85,9 @@ async fn a_worker_that_dies_loses_nothing_and_doubles_nothing() {
         assert_eq!(record.attempt, 1);
 
         let server = record.source_server_id.clone().expect("a source server");
-        assert_eq!(calls(&stack, "StartTest", &server).await, 1);
-        assert_eq!(calls(&stack, "StartCutover", &server).await, cutovers);
-        assert_eq!(calls(&stack, "FinalizeCutover", &server).await, cutovers);
+        assert_eq!(stack.calls("StartTest", &server).await, 1);
+        assert_eq!(stack.calls("StartCutover", &server).await, cutovers);
+        assert_eq!(stack.calls("FinalizeCutover", &server).await, cutovers);
         let history = migration.history().await;
         for status in ONCE {
             let entered = history
@@ -114,11 +100,11 @@ async fn a_worker_that_dies_loses_nothing_and_doubles_nothing() {
         let ids = received(&stack, source.id()).await;
         assert_eq!(ids.len(), 1, "{ids:?}");
     }
-    let killed = killer.stop();
-    println!("killed: {killed:?}");
+    let deaths = killer.stop();
+    println!("killed: {deaths:?}");
     for function in FUNCTIONS {
         let name = format!("landfall-{function}");
-        assert!(killed.get(&name).is_some_and(|n| *n > 0), "{name} lived");
+        assert!(deaths.get(&name).is_some_and(|n| *n > 0), "{name} lived");
     }
 }
 

@@ -25,6 +25,7 @@ fn wait(record: &MigrationRecord, kind: WaitKind, token: &str) -> Wait {
             Phase::Waiting
         },
         task_token: token.to_owned(),
+        retry_count: 0,
         due_at: "2026-11-21T14:00:00Z".into(),
         created_at: noon().to_string(),
         source_vm_id: record.request.source_vm_id.clone(),
@@ -42,9 +43,13 @@ async fn a_wait_is_open_until_its_own_token_is_used() {
     let table = Table::new().await;
     let record = table.created("wait").await;
     let old = wait(&record, WaitKind::Replication, "old");
-    let new = wait(&record, WaitKind::Replication, "new");
-    table.store.open_wait(&old).await.expect("open");
-    table.store.open_wait(&new).await.expect("open again");
+    let new = Wait {
+        retry_count: 1,
+        ..wait(&record, WaitKind::Replication, "new")
+    };
+    assert!(table.store.open_wait(&old).await.expect("open"));
+    assert!(table.store.open_wait(&new).await.expect("open again"));
+    assert!(!table.store.open_wait(&old).await.expect("a late one"));
 
     // The sweep read the old one before the retried state replaced it.
     assert!(!table.store.close_wait(&old).await.expect("close"));
@@ -115,7 +120,18 @@ async fn a_launch_is_claimed_by_one_batch_and_never_starts_twice() {
         Some("mgnjob-1")
     );
 
-    assert!(store.close_wait(&launch).await.expect("close"));
+    // A later try of the state brings its token, and starts nothing.
+    let later = Wait {
+        retry_count: 1,
+        ..wait(&record, WaitKind::TestLaunch, "later")
+    };
+    let found = store.open_launch(&later).await.expect("open again");
+    assert_eq!(found.job_id.as_deref(), Some("mgnjob-1"));
+    assert_eq!(found.task_token, "later");
+    let found = store.open_launch(&launch).await.expect("a late one");
+    assert_eq!(found.task_token, "later");
+
+    assert!(store.close_wait(&later).await.expect("close"));
     assert!(store.waits(Phase::Waiting).await.expect("waits").is_empty());
     // A doubled message finds the closed launch and opens nothing.
     let found = store.open_launch(&launch).await.expect("open again");

@@ -26,10 +26,11 @@ def binary():
     given = os.environ.get("LANDFALL_SIMULATOR_BIN")
     if given:
         return given
-    command = ["cargo", "build", "--quiet", "-p", "landfall-simulator", "--bins", "--message-format=json"]
+    # The whole workspace, as make builds it: one crate alone would get its dependencies built anew with other features.
+    command = ["cargo", "build", "--quiet", "--workspace", "--bins", "--message-format=json"]
     built = subprocess.run(command, cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
     found = [json.loads(line).get("executable") for line in built.stdout.splitlines() if line.startswith("{")]
-    return next(path for path in found if path)
+    return next(path for path in found if path and pathlib.Path(path).stem == "landfall-simulator")
 
 
 def eventually(look, seconds=30):

@@ -67,6 +67,7 @@ def test_one_server_from_the_first_command_to_the_archive(simulator, aws):
     assert final["lifeCycle"]["state"] == "CUTOVER"
     assert final["dataReplicationInfo"]["dataReplicationState"] == "DISCONNECTED"
     assert "lagDuration" not in final["dataReplicationInfo"]
+    aws("finalize-cutover", *one, refused="ConflictException")
     assert aws("mark-as-archived", *one)["isArchived"] is True
 
 

@@ -21,6 +21,8 @@ pub enum Switch {
     JobQuotas,
     /// Whether `StartCutover` wants `READY_FOR_CUTOVER`.
     CutoverFromReadyForTest,
+    /// What finalizing a server a second time answers.
+    FinalizeTwice,
     /// Whether termination is refused in TESTING, `CUTTING_OVER` and CUTOVER.
     TerminateGuard,
     /// Whether archiving is refused outside DISCONNECTED and CUTOVER.
@@ -83,6 +85,12 @@ const SPECS: &[Spec] = &[
         name: "cutoverFromReadyForTest",
         values: &["allow", "refuse"],
         about: "the user guide allows a cutover without a test launch",
+    },
+    Spec {
+        switch: Switch::FinalizeTwice,
+        name: "finalizeTwice",
+        values: &["conflict", "accept"],
+        about: "FinalizeCutover of a server that is in CUTOVER already",
     },
     Spec {
         switch: Switch::TerminateGuard,

@@ -194,6 +194,7 @@ pub(crate) fn wait(kind: WaitKind) -> Wait {
         kind,
         phase: Phase::Pending,
         task_token: "token".into(),
+        retry_count: 0,
         due_at: "2026-11-21T15:00:00Z".into(),
         created_at: "2026-11-21T11:59:00Z".into(),
         source_vm_id: "vm-1".into(),

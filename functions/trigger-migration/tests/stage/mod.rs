@@ -88,7 +88,7 @@ pub(crate) fn message(migration_id: &str, action: &str) -> String {
     let token = format!("token-{migration_id}");
     stage_input(
         migration_id,
-        json!({ "action": action, "taskToken": token }),
+        json!({ "action": action, "retryCount": 0, "taskToken": token }),
     )
     .to_string()
 }

@@ -158,7 +158,10 @@ impl Stage {
     }
 
     pub(crate) fn message(kind: &str, token: &str) -> Value {
-        stage_input("mig-1", json!({ "kind": kind, "taskToken": token }))
+        stage_input(
+            "mig-1",
+            json!({ "kind": kind, "retryCount": 0, "taskToken": token }),
+        )
     }
 
     /// The IDs of the messages that come again.
@@ -200,6 +203,7 @@ fn wait(id: &str, kind: WaitKind) -> Wait {
         kind,
         phase: Phase::Waiting,
         task_token: token,
+        retry_count: 0,
         due_at: "2026-11-21T14:00:00Z".into(),
         created_at: now().to_string(),
         source_vm_id: format!("vm-{id}"),

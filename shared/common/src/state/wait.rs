@@ -85,6 +85,9 @@ pub struct Wait {
     pub phase: Phase,
     /// The Step Functions task token. Whoever holds it can complete the state: it never reaches a log.
     pub task_token: String,
+    /// Which try of its state the token is of: messages may come in any order, and the highest is the live one.
+    #[serde(default)]
+    pub retry_count: u32,
     /// RFC 3339; the index sorts by it. Past it the wait fails.
     #[serde(rename = "dueAt")]
     pub due_at: String,
@@ -139,20 +142,26 @@ impl Wait {
 }
 
 impl StateStore {
-    /// Opens a wait, or replaces the one of the same kind: a retried state comes with a new token.
-    pub async fn open_wait(&self, wait: &Wait) -> Result<(), StageError> {
-        self.client
+    /// Opens a wait, or replaces the one of the same kind: a retried state comes with a new token. `false` when the
+    /// wait that is there is of a later try, or attempt, of the state.
+    pub async fn open_wait(&self, wait: &Wait) -> Result<bool, StageError> {
+        let put = self
+            .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item::sub_item(&wait.key, &wait.sk(), wait, None)?))
+            .condition_expression(
+                "attribute_not_exists(pk) OR attempt < :attempt OR attempt = :attempt AND retryCount <= :retry",
+            )
+            .expression_attribute_values(":attempt", number(wait.attempt))
+            .expression_attribute_values(":retry", number(wait.retry_count))
             .send()
-            .await
-            .or_stage(ErrorName::InternalError, "PutItem")?;
-        Ok(())
+            .await;
+        applied(put.err(), "PutItem")
     }
 
     /// Opens a launch, once: the launch of the same attempt that is there already stays as it is (a doubled
-    /// message must not start it again) and is returned, unless it carries an older token, which is replaced.
+    /// message must not start it again) and is returned; only its token is replaced, by that of a later try.
     pub async fn open_launch(&self, wait: &Wait) -> Result<Wait, StageError> {
         let put = self
             .client
@@ -165,22 +174,39 @@ impl StateStore {
         match put {
             Ok(_) => Ok(wait.clone()),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
-                let there = self.get_wait(wait).await?;
-                match there {
-                    Some(mut there) if !there.closed && there.task_token != wait.task_token => {
-                        there.task_token.clone_from(&wait.task_token);
-                        self.open_wait(&there).await?;
-                        Ok(there)
-                    }
-                    Some(there) => Ok(there),
-                    None => Err(StageError::new(
+                let gone = || {
+                    StageError::new(
                         ErrorName::Conflict,
                         "the launch was closed while it was opened",
-                    )),
+                    )
+                };
+                let there = self.get_wait(wait).await?.ok_or_else(gone)?;
+                if there.closed || there.retry_count >= wait.retry_count {
+                    return Ok(there);
                 }
+                self.renew_token(wait).await?;
+                self.get_wait(wait).await?.ok_or_else(gone)
             }
             Err(error) => Err(stage_error(&error, ErrorName::InternalError, "PutItem")),
         }
+    }
+
+    /// Gives an open launch the token of a later try of its state, and changes nothing else: another invocation may
+    /// be starting it.
+    async fn renew_token(&self, wait: &Wait) -> Result<bool, StageError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&wait.key.pk()))
+            .key("sk", text(&wait.sk()))
+            .update_expression("SET taskToken = :token, retryCount = :retry")
+            .condition_expression("attribute_not_exists(closed) AND retryCount < :retry")
+            .expression_attribute_values(":token", text(&wait.task_token))
+            .expression_attribute_values(":retry", number(wait.retry_count))
+            .send()
+            .await;
+        applied(update.err(), "UpdateItem")
     }
 
     /// Reads the stored form of a wait.
@@ -340,6 +366,10 @@ impl StateStore {
             .expression_attribute_values(":key", text(phase.as_str()));
         item::all(query).await
     }
+}
+
+fn number(n: u32) -> AttributeValue {
+    AttributeValue::N(n.to_string())
 }
 
 /// Whether a conditional write was applied; a failed condition is an answer, not an error.

@@ -47,8 +47,11 @@ impl Terms<'_> {
         if let Some((name, value)) = term.split_once(" = ") {
             return attribute(name) == Some(self.value(value));
         }
-        let (name, value) = term.split_once(" < ").expect("a known comparison");
         let number = |value: &AttributeValue| value.as_n().unwrap().parse::<i64>().unwrap();
+        if let Some((name, value)) = term.split_once(" <= ") {
+            return attribute(name).is_some_and(|a| number(a) <= number(self.value(value)));
+        }
+        let (name, value) = term.split_once(" < ").expect("a known comparison");
         attribute(name).is_some_and(|a| number(a) < number(self.value(value)))
     }
 

@@ -110,6 +110,8 @@ pub(crate) struct Account {
     pub(crate) jobs: Vec<Job>,
     /// Servers that a start is refused for, each with MGN's text.
     pub(crate) refuses: BTreeMap<String, String>,
+    /// Jobs of others that begin just before our next start.
+    pub(crate) begins_with_start: Vec<Job>,
     /// What the job logs say: event, server, raw error.
     pub(crate) log: Vec<(String, String, String)>,
 }
@@ -120,6 +122,7 @@ impl Account {
         ids: &[String],
         tags: Option<&HashMap<String, String>>,
     ) -> Result<sdk::Job, ConflictException> {
+        self.jobs.append(&mut self.begins_with_start);
         let refused = ids
             .iter()
             .filter_map(|id| Some((id, self.refuses.get(id)?)));

@@ -114,12 +114,11 @@ pub(super) fn finalize(world: &mut World, input: &Value) -> ApiResult {
     let id = text(input, "sourceServerID");
     refuse_while_busy(world, id)?;
     let now = world.now;
+    let again = world.switches.is(Switch::FinalizeTwice, "accept");
     let server = world.server(id)?;
-    if !matches!(
-        server.life_cycle,
-        LifeCycle::CuttingOver | LifeCycle::Cutover
-    ) || server.archived
-    {
+    let allowed = server.life_cycle == LifeCycle::CuttingOver
+        || again && server.life_cycle == LifeCycle::Cutover;
+    if !allowed || server.archived {
         let state = server.life_cycle.name();
         return Err(ApiError::conflict(
             KIND,
