@@ -29,6 +29,15 @@ pub(crate) enum Attempt {
     Refused(String),
 }
 
+/// As much of a URL as may be shown: `scheme://host[:port]`. What follows may be a secret, and so may what stands
+/// before the host.
+pub(crate) fn origin(url: &str) -> String {
+    match reqwest::Url::parse(url).map(|url| url.origin()) {
+        Ok(origin) if origin.is_tuple() => origin.ascii_serialization(),
+        _ => "a URL that has no origin".to_owned(),
+    }
+}
+
 /// Posts the message. The address is resolved once, judged, and then used as judged: a name that resolves to
 /// something else a moment later gains nothing. Redirects are not followed.
 pub(crate) async fn deliver(message: &Message<'_>, allowed_origins: &[String]) -> Attempt {
@@ -120,6 +129,22 @@ mod tests {
             body: "{}",
         };
         deliver(&message, &[]).await
+    }
+
+    #[test]
+    fn of_a_url_only_the_origin_is_shown() {
+        for (url, shown) in [
+            (
+                "https://user:secret@a.example.com:8443/secret?t=secret#secret",
+                "https://a.example.com:8443",
+            ),
+            ("https://A.example.com:443/", "https://a.example.com"),
+            ("http://[::1]:80/secret", "http://[::1]"),
+            ("data:secret", "a URL that has no origin"),
+            ("secret", "a URL that has no origin"),
+        ] {
+            assert_eq!(origin(url), shown);
+        }
     }
 
     #[tokio::test]

@@ -3,7 +3,8 @@
 //! A signed POST after the Standard Webhooks specification, with the same `webhook-id` for every try. A try that
 //! may do better later is `DependencyUnavailable`, which the workflow retries with growing pauses; the last one,
 //! and one that the receiver refuses for good, puts the message into the failed-delivery queue. The outcome of
-//! the migration never depends on the callback.
+//! the migration never depends on the callback. A callback that comes when the next attempt has begun says
+//! nothing: the record no longer knows what it would report.
 //!
 //! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `LANDFALL_CALLBACK_SECRET_ARN`,
 //! `LANDFALL_CALLBACK_FAILED_QUEUE_URL`, `LANDFALL_CALLBACK_ALLOW` (optional list of origins).
@@ -13,7 +14,12 @@ mod deliver;
 mod payload;
 
 use aws_config::SdkConfig;
-use landfall_common::{AwsResultExt as _, Env, Invocation, Journal, StageInput, stage, telemetry};
+use aws_sdk_sqs::types::MessageAttributeValue;
+use jiff::Timestamp;
+use landfall_common::{
+    AwsResultExt as _, Env, Invocation, Journal, StageInput, aws_error, correlation, stage,
+    telemetry,
+};
 use landfall_domain::record::CallbackDelivery;
 use landfall_domain::{ErrorName, MigrationRecord, StageError, Status, webhook};
 use serde::Deserialize;
@@ -78,10 +84,13 @@ pub async fn handle(
     let call: Call = stage::read(event)?;
     let record = deps.journal.store.require(&call.input.key()).await?;
     telemetry::identify(&record);
+    if record.attempt != call.input.attempt {
+        return Ok(superseded(&record, call.input.attempt));
+    }
     let Some(url) = record.request.callback_url.clone() else {
         return Ok(json!({ "delivered": false, "reason": "the request names no callbackUrl" }));
     };
-    let id = payload::message_id(&record, call.input.attempt);
+    let id = payload::message_id(&record);
     if record
         .callback
         .as_ref()
@@ -89,46 +98,17 @@ pub async fn handle(
     {
         return Ok(json!({ "delivered": true }));
     }
-    let secret = deps
-        .secrets
-        .get_secret_value()
-        .secret_id(&deps.secret_id)
-        .send()
-        .await
-        .or_stage(
-            ErrorName::DependencyUnavailable,
-            "secretsmanager:GetSecretValue",
-        )?;
     let body = payload::body(&record, call.outcome, invocation.now).to_string();
-    let timestamp = invocation.now.as_second();
-    let signature = webhook::sign(
-        secret.secret_string().unwrap_or_default(),
-        &id,
-        timestamp,
-        &body,
-    )
-    .map_err(|error| StageError::new(ErrorName::PrerequisiteError, error.to_string()));
-    let attempt = match signature {
-        Ok(signature) => {
-            let message = Message {
-                url: &url,
-                id: &id,
-                timestamp,
-                signature: &signature,
-                correlation_id: &record.correlation_id,
-                body: &body,
-            };
-            deliver::deliver(&message, &deps.allowed_origins).await
-        }
-        // Nothing unsigned leaves the house; the operator mends the secret and redelivers.
-        Err(error) => Attempt::Refused(error.message),
-    };
-    let (delivered, outcome) = match attempt {
+    let (delivered, outcome) = match attempt(deps, &record, &url, &id, &body, invocation.now).await
+    {
         Attempt::Delivered(status) => (true, status.to_string()),
         Attempt::TryAgain(why) if call.retry_count < MAX_RETRIES => {
             return Err(StageError::new(
                 ErrorName::DependencyUnavailable,
-                format!("the callback to {url} did not go through: {why}"),
+                format!(
+                    "the callback to {} did not go through: {why}",
+                    deliver::origin(&url)
+                ),
             ));
         }
         Attempt::TryAgain(why) | Attempt::Refused(why) => {
@@ -149,7 +129,77 @@ pub async fn handle(
     Ok(json!({ "delivered": delivered, "outcome": outcome }))
 }
 
-/// Puts a message that could not be delivered where it can be redelivered from.
+/// The answer for an attempt that another one has followed. The record speaks of the new attempt by now: its
+/// status, its failure and its URL would be reported as the old one's. How the old attempt ended is in the
+/// history; whoever submitted again knows that it did.
+fn superseded(record: &MigrationRecord, attempt: u32) -> Value {
+    tracing::warn!(
+        attempt,
+        currentAttempt = record.attempt,
+        "the callback of an attempt comes after the next one has begun: nothing is sent"
+    );
+    json!({ "delivered": false, "superseded": true })
+}
+
+/// One try: the signature, then the delivery. Every way to fail counts as a try, also the one in which there is
+/// nothing to sign with: a message that cannot go out must end in the failed-delivery queue, not nowhere.
+async fn attempt(
+    deps: &Deps,
+    record: &MigrationRecord,
+    url: &str,
+    id: &str,
+    body: &str,
+    now: Timestamp,
+) -> Attempt {
+    let secret = match signing_secret(deps).await {
+        Ok(secret) => secret,
+        Err(why) => return Attempt::TryAgain(why),
+    };
+    let timestamp = now.as_second();
+    let signature = match webhook::sign(&secret, id, timestamp, body) {
+        Ok(signature) => signature,
+        // Nothing unsigned leaves the house; the operator mends the secret and redelivers.
+        Err(error) => return Attempt::Refused(error.to_string()),
+    };
+    let message = Message {
+        url,
+        id,
+        timestamp,
+        signature: &signature,
+        correlation_id: &record.correlation_id,
+        body,
+    };
+    deliver::deliver(&message, &deps.allowed_origins).await
+}
+
+/// The signing secret; else why there is none, in words for the operator.
+async fn signing_secret(deps: &Deps) -> Result<String, String> {
+    let answer = deps
+        .secrets
+        .get_secret_value()
+        .secret_id(&deps.secret_id)
+        .send()
+        .await;
+    match answer {
+        Ok(secret) => Ok(secret.secret_string.unwrap_or_default()),
+        // The deployment makes the secret without a value, so that no state file holds one. Secrets Manager
+        // answers for such a secret as if it did not exist.
+        Err(error) if aws_error::code(&error) == Some("ResourceNotFoundException") => Err(format!(
+            "the callback signing secret has no value yet; put whsec_ and 32 random bytes in base64 into {}",
+            deps.secret_id
+        )),
+        Err(error) => Err(aws_error::stage_error(
+            &error,
+            ErrorName::DependencyUnavailable,
+            "secretsmanager:GetSecretValue",
+        )
+        .message),
+    }
+}
+
+/// Puts a message that could not be delivered where it can be redelivered from. The message carries the whole
+/// URL, because who redelivers it needs that; nothing else that leaves this function does, as what follows the
+/// origin may be a secret.
 async fn park(
     deps: &Deps,
     record: &MigrationRecord,
@@ -171,10 +221,16 @@ async fn park(
         "body": body,
         "reason": why,
     });
+    let correlation_id = MessageAttributeValue::builder()
+        .data_type("String")
+        .string_value(&record.correlation_id)
+        .build()
+        .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
     deps.sqs
         .send_message()
         .queue_url(&deps.failed_queue_url)
         .message_body(parked.to_string())
+        .message_attributes(correlation::NAME, correlation_id)
         .send()
         .await
         .or_stage(

@@ -5,8 +5,11 @@ use landfall_domain::{MigrationRecord, Status};
 use serde_json::{Value, json};
 
 /// The `webhook-id`: the same for every try of one attempt's outcome, so that a receiver can drop doubles.
-pub(crate) fn message_id(record: &MigrationRecord, attempt: u32) -> String {
-    format!("msg_{}_{}_{attempt}", record.tenant_id, record.migration_id)
+pub(crate) fn message_id(record: &MigrationRecord) -> String {
+    format!(
+        "msg_{}_{}_{}",
+        record.tenant_id, record.migration_id, record.attempt
+    )
 }
 
 /// The body. Members that have no value are null: a receiver finds the same members every time.

@@ -7,6 +7,7 @@
     reason = "helpers of tests"
 )]
 
+mod log;
 #[path = "../../../shared/common/tests/support/queue.rs"]
 mod queue;
 #[path = "../../../shared/common/tests/support/receiver.rs"]
@@ -24,7 +25,7 @@ use landfall_domain::{ErrorName, StageError, Status, webhook};
 use queue::Queue;
 use receiver::Receiver;
 use serde_json::{Value, json};
-use support::{Aws, Calls, Fault, answer, invocation, record, stage_input};
+use support::{Aws, Calls, Fault, answer, invocation, record, refusal, stage_input};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const FAILED: &str = "https://sqs.example.com/landfall-callbacks-failed";
@@ -38,6 +39,13 @@ fn secrets(value: &Arc<Mutex<String>>, calls: &Calls) -> aws_sdk_secretsmanager:
         secret::GetSecretValueError,
         "GetSecretValue",
         |_input| {
+            if value.is_empty() {
+                // What Secrets Manager says of a secret without a version.
+                return Err(refusal!(
+                    secret::GetSecretValueError,
+                    "ResourceNotFoundException"
+                ));
+            }
             Ok(secret::GetSecretValueOutput::builder()
                 .secret_string(value.as_str())
                 .build())
@@ -175,6 +183,11 @@ async fn after_the_last_retry_it_is_parked_whole() {
         parked[0]["body"].as_str(),
         Some(stage.receiver.requests()[0].body.as_str())
     );
+    // Who redelivers it needs the whole URL, and finds its log lines by the attribute.
+    let url = format!("{}/status?a=b", stage.receiver.url);
+    assert_eq!(parked[0]["url"], url.as_str());
+    let attributes = stage.queue.lock().unwrap().sent[0].attributes.clone();
+    assert_eq!(attributes["correlationId"], "mig-c-mig-1");
     let callback = stage.aws.record("mig-1").await.callback.unwrap();
     assert_eq!(callback.outcome, "the receiver answered 500");
     assert!(!callback.delivered);
@@ -215,6 +228,98 @@ async fn nothing_leaves_unsigned() {
     let reason = parked[0]["reason"].as_str().unwrap();
     assert!(reason.contains("whsec_"), "{reason}");
     assert!(!reason.contains("not a secret"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_is_a_failed_try_and_not_a_lost_message() {
+    // Of each run's calls the first one reads the record, and the second one the secret.
+    let stage = Stage::new(&[200]).await;
+    for (retry_count, fault) in [(0, Fault::Unavailable), (5, Fault::Refused)] {
+        stage.aws.calls.fail_nth(1, fault);
+        let error = stage.call(retry_count).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::DependencyUnavailable);
+        assert!(error.message.contains("GetSecretValue"), "{error}");
+    }
+    assert!(stage.parked().is_empty());
+    stage.aws.calls.fail_nth(1, Fault::Refused);
+    assert_eq!(stage.call(6).await.unwrap()["delivered"], false);
+    assert!(stage.receiver.requests().is_empty());
+    let parked = stage.parked();
+    let reason = parked[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("AccessDeniedException"), "{reason}");
+    let body: Value = serde_json::from_str(parked[0]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["type"], "migration.rolled_back");
+    let callback = stage.aws.record("mig-1").await.callback.unwrap();
+    assert_eq!((callback.delivered, &*callback.outcome), (false, reason));
+}
+
+#[tokio::test]
+async fn a_secret_without_a_value_is_told_in_words() {
+    let stage = Stage::new(&[200]).await;
+    stage.secret.lock().unwrap().clear();
+    let error = stage.call(0).await.unwrap_err();
+    assert!(error.message.contains("has no value yet"), "{error}");
+    assert_eq!(stage.call(6).await.unwrap()["delivered"], false);
+    let parked = stage.parked();
+    let reason = parked[0]["reason"].as_str().unwrap();
+    for part in ["has no value yet", "whsec_", "callback-signing"] {
+        assert!(reason.contains(part), "{reason}");
+    }
+    // Filled in time, the same message goes out.
+    *stage.secret.lock().unwrap() = SECRET.into();
+    assert_eq!(stage.call(6).await.unwrap()["delivered"], true);
+}
+
+#[tokio::test]
+async fn a_callback_that_comes_after_the_next_attempt_began_tells_and_changes_nothing() {
+    let stage = Stage::new(&[200]).await;
+    let mut next = stage.aws.record("mig-1").await;
+    next.attempt = 2;
+    next.failure = None;
+    let next = stage.aws.store().save(next, support::now()).await.unwrap();
+    let output = stage.call(0).await.unwrap();
+    assert_eq!(output, json!({ "delivered": false, "superseded": true }));
+    assert_eq!(stage.aws.record("mig-1").await, next);
+    assert!(stage.receiver.requests().is_empty());
+    assert!(stage.parked().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_but_the_parked_message_shows_more_of_the_url_than_its_origin() {
+    let told = log::Lines::of_the_process();
+    // An answer that may get better, one that will not, an address that is not allowed, a secret that is not there.
+    for (status, allowed, secret) in [
+        (500, true, SECRET),
+        (404, true, SECRET),
+        (200, false, SECRET),
+        (200, true, ""),
+    ] {
+        for retry_count in [0, 6] {
+            let mut stage = Stage::new(&[status]).await;
+            stage.allowed = allowed;
+            *stage.secret.lock().unwrap() = secret.into();
+            match stage.call(retry_count).await {
+                Ok(output) => told.add(format!(
+                    "{output} {:?}",
+                    stage.aws.record("mig-1").await.callback
+                )),
+                Err(error) => {
+                    assert!(error.message.contains(&stage.receiver.url), "{error}");
+                    told.add(format!(
+                        "{error:?} {:?}",
+                        landfall_common::diagnostic(&error)
+                    ));
+                }
+            }
+        }
+    }
+    let told = told.text();
+    assert!(told.contains("the receiver answered 404"), "{told}");
+    assert!(
+        told.contains("it goes to the failed-delivery queue"),
+        "{told}"
+    );
+    assert!(!told.contains("a=b"), "{told}");
 }
 
 #[tokio::test]
