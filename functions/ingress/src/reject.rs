@@ -9,11 +9,12 @@ use landfall_domain::{ErrorName, EventType, Finding, StageError, Status, request
 
 use crate::Deps;
 
-/// Findings in a message attribute are cut at this many characters: SQS counts attributes into the message size.
-const MAX_FINDINGS_CHARS: usize = 8_000;
+/// The findings take no more than this of a dead letter: room for every finding of an honest list, and for as
+/// many as fit of any other.
+const MAX_FINDINGS_BYTES: usize = 32 * 1024;
 
 /// A body longer than this is cut before it goes to the dead-letter queue, which has the same size limit as the
-/// request queue: body and attributes together must fit.
+/// request queue: body and attributes together must fit 256 KiB.
 const MAX_DLQ_BODY_BYTES: usize = 200 * 1024;
 
 /// A refused message and what is known of it.
@@ -129,23 +130,16 @@ fn dead_letter_body(body: &str) -> String {
     body[..end].to_owned()
 }
 
-/// The findings as JSON that fits: as many as there is room for, then a line that says how many are left out.
+/// The findings as JSON that fits: as many as there is room for, and how many are left out.
 fn compact(findings: &[Finding]) -> String {
-    let mut kept = findings.to_vec();
+    let mut limit = findings.len();
     loop {
-        let left_out = findings.len() - kept.len();
-        let mut all = kept.clone();
-        if left_out > 0 {
-            all.push(Finding::blocking(
-                "MORE",
-                "",
-                format!("{left_out} more findings; see the event or the status."),
-            ));
-        }
-        let text = serde_json::to_string(&all).unwrap_or_default();
-        if text.chars().count() <= MAX_FINDINGS_CHARS || kept.pop().is_none() {
+        let kept = schema::first(findings.to_vec(), limit);
+        let text = serde_json::to_string(&kept).unwrap_or_default();
+        if text.len() <= MAX_FINDINGS_BYTES || limit == 0 {
             return text;
         }
+        limit -= 1;
     }
 }
 
@@ -162,18 +156,24 @@ mod tests {
 
     #[test]
     fn findings_fit_and_say_what_is_missing() {
-        let many: Vec<Finding> = (0..100)
-            .map(|n| Finding::blocking("X", "/a", "x".repeat(300 + n)))
-            .collect();
-        let text = compact(&many);
-        assert!(text.chars().count() <= MAX_FINDINGS_CHARS);
-        let again: Vec<Finding> = serde_json::from_str(&text).unwrap();
-        assert_eq!(again.last().unwrap().code, "MORE");
-        assert_eq!(
-            serde_json::from_str::<Vec<Finding>>(&compact(&many[..2]))
-                .unwrap()
-                .len(),
-            2
-        );
+        let many = |message: &str| -> Vec<Finding> {
+            (0..100)
+                .map(|_| Finding::blocking("X", "/a", message))
+                .collect()
+        };
+        let compacted = |findings: &[Finding]| -> Vec<Finding> {
+            let text = compact(findings);
+            assert!(text.len() <= MAX_FINDINGS_BYTES, "{}", text.len());
+            serde_json::from_str(&text).unwrap()
+        };
+        // A list as the schema cuts it goes whole; one of four bytes a character does not.
+        let honest = schema::first(many(&"x".repeat(300)), schema::MAX_FINDINGS);
+        assert_eq!(compacted(&honest), honest);
+        let wide = schema::first(many(&"🚚".repeat(300)), schema::MAX_FINDINGS);
+        let kept = compacted(&wide);
+        let (more, listed) = kept.split_last().unwrap();
+        assert_eq!(more.code, schema::MORE);
+        assert_eq!(more.found, 100 - listed.len());
+        assert!(!listed.is_empty());
     }
 }

@@ -15,8 +15,9 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use ingress::{Deps, handle};
+use landfall_common::Key;
 use landfall_common::state::Change;
-use landfall_domain::{ErrorName, EventType, Status};
+use landfall_domain::{ErrorName, EventType, Status, schema};
 use queue::Queue;
 use serde_json::{Value, json};
 use support::{Aws, Fault, batch, invocation, key, request, sent_back};
@@ -114,6 +115,68 @@ async fn of_good_and_bad_only_the_bad_is_dead_lettered() {
     assert_eq!(
         rejections[0].correlation_id,
         letters[0].attributes["correlationId"]
+    );
+}
+
+#[tokio::test]
+async fn thousands_of_faults_are_one_short_list_everywhere() {
+    let stage = Stage::default();
+    let mut body = request("mig-1");
+    // About as many entries as the largest body holds.
+    body["securityGroupIds"] = json!((0..20_000).collect::<Vec<u32>>());
+    let body = body.to_string();
+    assert!(body.len() > 100_000 && body.len() <= schema::MAX_BODY_BYTES);
+    assert!(sent_back(&stage.take(std::slice::from_ref(&body)).await).is_empty());
+
+    let letters = stage.dead_letters();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].body, body);
+    assert_eq!(letters[0].attributes["reason"], "SCHEMA_INVALID");
+    let findings: Value = serde_json::from_str(&letters[0].attributes["findings"]).unwrap();
+    let listed = findings.as_array().unwrap();
+    assert_eq!(listed.len(), schema::MAX_FINDINGS + 1);
+    assert_eq!(listed[schema::MAX_FINDINGS]["code"], "MORE");
+    assert_eq!(
+        listed[schema::MAX_FINDINGS]["found"],
+        20_001 - schema::MAX_FINDINGS
+    );
+
+    let rejections = stage.aws.store().rejections(&key("mig-1")).await.unwrap();
+    assert_eq!(json!(rejections[0].findings), findings);
+    let events = stage.aws.events.lock().unwrap();
+    assert_eq!(events[0].1["evidence"]["findings"], findings);
+    assert!(events[0].1.to_string().len() < 50_000);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_found_by_its_id() {
+    let stage = Stage::default();
+    let mut body = request("mig-1");
+    body["tenantId"] = json!("acme");
+    // More than is passed on, and as much as SQS takes.
+    body["owner"] = json!("x".repeat(255 * 1024));
+    assert!(sent_back(&stage.take(&[body.to_string()]).await).is_empty());
+
+    let letters = stage.dead_letters();
+    let letter = &letters[0];
+    assert_eq!(letter.attributes["reason"], "BODY_TOO_LARGE");
+    let attributes: usize = letter.attributes.values().map(String::len).sum();
+    assert!(letter.body.len() + attributes < 256 * 1024);
+
+    let key = Key::new("acme", "mig-1");
+    let rejections = stage.aws.store().rejections(&key).await.unwrap();
+    assert_eq!(rejections.len(), 1);
+    assert_eq!(rejections[0].reason, "BODY_TOO_LARGE");
+    assert_eq!(
+        rejections[0].correlation_id,
+        letter.attributes["correlationId"]
+    );
+    assert_eq!(stage.aws.store().get(&key).await.unwrap(), None);
+    let events = stage.aws.events.lock().unwrap();
+    let detail = &events[0].1;
+    assert_eq!(
+        (&detail["migrationId"], &detail["tenantId"]),
+        (&json!("mig-1"), &json!("acme"))
     );
 }
 

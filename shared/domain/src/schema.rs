@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use jsonschema::Validator;
+use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 use crate::finding::Finding;
@@ -15,6 +15,19 @@ pub const MIGRATION_REQUEST: &str = include_str!("../../../schemas/migration-req
 /// dead-letter queue with its findings, and far above any honest request.
 pub const MAX_BODY_BYTES: usize = 128 * 1024;
 
+/// The most findings that a rejection lists; what is beyond is only counted. A body can hold thousands of faults,
+/// and the list must fit an item of the table (400 KB) and an event (256 KB).
+pub const MAX_FINDINGS: usize = 50;
+
+/// The code of the last finding of a list that is cut; its `found` tells how many were left out.
+pub const MORE: &str = "MORE";
+
+/// A message is cut at so many characters: the validator repeats whole values in it.
+const MAX_MESSAGE_CHARS: usize = 300;
+
+/// A pointer, and a value that is shown as evidence, is cut at so many characters.
+const MAX_EVIDENCE_CHARS: usize = 200;
+
 /// The one format version this build reads.
 pub const SUPPORTED_VERSION: &str = "1.0";
 
@@ -23,12 +36,12 @@ static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
     jsonschema::draft202012::new(&schema).ok()
 });
 
-/// A body that is no acceptable request: a stable reason, every finding, and the ID where one could be read.
+/// A body that is no acceptable request: a stable reason, what is wrong, and the ID where one could be read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejection {
     /// `NOT_JSON`, `BODY_TOO_LARGE`, `SCHEMA_VERSION_UNSUPPORTED` or `SCHEMA_INVALID`.
     pub reason: &'static str,
-    /// Everything that is wrong.
+    /// Everything that is wrong, up to [`MAX_FINDINGS`] and a [`MORE`], each cut to a size that travels.
     pub findings: Vec<Finding>,
     /// The `migrationId`, when the body had a usable one.
     pub migration_id: Option<String>,
@@ -39,42 +52,24 @@ pub struct Rejection {
 /// Parses a message body.
 ///
 /// # Errors
-/// [`Rejection`] with every fault of the body at once; each finding names the JSON pointer, the value that was
+/// [`Rejection`] with the faults of the body at once; each finding names the JSON pointer, the value that was
 /// given and the rule it breaks.
 pub fn parse(body: &str) -> Result<MigrationRequest, Rejection> {
+    // Read even when it is too large, for the ID under which the rejection can be found; a queue's message is
+    // never large enough to make that costly.
+    let value = serde_json::from_str::<Value>(body);
+    let reject = |reason, findings| Rejection::new(reason, findings, value.as_ref().ok());
     if body.len() > MAX_BODY_BYTES {
-        return Err(Rejection::bare(
-            "BODY_TOO_LARGE",
-            Finding::blocking(
-                "BODY_TOO_LARGE",
-                "",
-                format!(
-                    "the body has {} bytes; the limit is {MAX_BODY_BYTES}.",
-                    body.len()
-                ),
-            )
-            .remedy("Send one server per message, without embedded documents."),
-        ));
+        return Err(reject("BODY_TOO_LARGE", vec![too_large(body.len())]));
     }
-    let value: Value = serde_json::from_str(body).map_err(|error| {
-        Rejection::bare(
-            "NOT_JSON",
-            Finding::blocking("NOT_JSON", "", format!("the body is not JSON: {error}."))
-                .remedy("Send one JSON object per message."),
-        )
-    })?;
-    let id_of = |name: &str| {
-        value
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|id| is_id(id))
-            .map(str::to_owned)
-    };
-    let reject = |reason, findings| Rejection {
-        reason,
-        findings,
-        migration_id: id_of("migrationId"),
-        tenant_id: id_of("tenantId"),
+    let value = match &value {
+        Ok(value) => value,
+        Err(error) => {
+            let finding =
+                Finding::blocking("NOT_JSON", "", format!("the body is not JSON: {error}."))
+                    .remedy("Send one JSON object per message.");
+            return Err(reject("NOT_JSON", vec![finding]));
+        }
     };
     if let Some(version) = value
         .get("schemaVersion")
@@ -82,18 +77,10 @@ pub fn parse(body: &str) -> Result<MigrationRequest, Rejection> {
     {
         return Err(reject(
             "SCHEMA_VERSION_UNSUPPORTED",
-            vec![
-                Finding::blocking(
-                    "SCHEMA_VERSION_UNSUPPORTED",
-                    "/schemaVersion",
-                    format!("this deployment does not read version {version} of the message."),
-                )
-                .evidence(version.clone(), SUPPORTED_VERSION)
-                .remedy("Send version \"1.0\", or leave schemaVersion out."),
-            ],
+            vec![unsupported(version)],
         ));
     }
-    let findings = findings_of(&value);
+    let findings = findings_of(value);
     if !findings.is_empty() {
         return Err(reject("SCHEMA_INVALID", findings));
     }
@@ -105,15 +92,67 @@ pub fn parse(body: &str) -> Result<MigrationRequest, Rejection> {
     })
 }
 
+/// The first `limit` findings, and one [`MORE`] that counts the others. A list that is cut already can be cut
+/// again: its count is carried on.
+pub fn first(mut findings: Vec<Finding>, limit: usize) -> Vec<Finding> {
+    let mut left_out = match findings.pop_if(|last| last.code == MORE) {
+        Some(more) => more.found.as_u64().unwrap_or_default(),
+        None => 0,
+    };
+    left_out += findings.len().saturating_sub(limit) as u64;
+    findings.truncate(limit);
+    if left_out > 0 {
+        findings.push(
+            Finding::blocking(
+                MORE,
+                "",
+                format!("more findings are left out here: {left_out}."),
+            )
+            .evidence(left_out, Value::Null)
+            .remedy("Mend what is listed and send the message again."),
+        );
+    }
+    findings
+}
+
 impl Rejection {
-    fn bare(reason: &'static str, finding: Finding) -> Self {
+    fn new(reason: &'static str, findings: Vec<Finding>, body: Option<&Value>) -> Self {
+        let id_of = |name: &str| {
+            body?
+                .get(name)
+                .and_then(Value::as_str)
+                .filter(|id| is_id(id))
+                .map(str::to_owned)
+        };
         Self {
             reason,
-            findings: vec![finding],
-            migration_id: None,
-            tenant_id: None,
+            findings: first(findings, MAX_FINDINGS)
+                .into_iter()
+                .map(bounded)
+                .collect(),
+            migration_id: id_of("migrationId"),
+            tenant_id: id_of("tenantId"),
         }
     }
+}
+
+fn too_large(bytes: usize) -> Finding {
+    Finding::blocking(
+        "BODY_TOO_LARGE",
+        "",
+        format!("the body has {bytes} bytes; the limit is {MAX_BODY_BYTES}."),
+    )
+    .remedy("Send one server per message, without embedded documents.")
+}
+
+fn unsupported(version: &Value) -> Finding {
+    Finding::blocking(
+        "SCHEMA_VERSION_UNSUPPORTED",
+        "/schemaVersion",
+        format!("this deployment does not read version {version} of the message."),
+    )
+    .evidence(version.clone(), SUPPORTED_VERSION)
+    .remedy("Send version \"1.0\", or leave schemaVersion out.")
 }
 
 fn is_id(text: &str) -> bool {
@@ -133,28 +172,48 @@ fn findings_of(value: &Value) -> Vec<Finding> {
             "the schema compiled into this binary cannot be read; this is a bug of Landfall.",
         )];
     };
-    let mut findings: Vec<Finding> = validator
-        .iter_errors(value)
-        .map(|error| {
-            let pointer = error.instance_path().to_string();
-            let rule = error.schema_path().to_string();
-            Finding::blocking("SCHEMA_INVALID", &pointer, format!("{error}."))
-                .evidence(shortened(error.instance()), rule)
-                .remedy("See schemas/migration-request.schema.json.")
-        })
-        .collect();
+    let mut findings: Vec<Finding> = validator.iter_errors(value).map(finding_of).collect();
     findings.sort_by(|a, b| (&a.pointer, &a.message).cmp(&(&b.pointer, &b.message)));
     findings.dedup_by(|a, b| a.pointer == b.pointer && a.message == b.message);
     findings
 }
 
-/// The value as evidence, cut where it is long: findings travel in message attributes and events.
-fn shortened(value: &Value) -> Value {
-    let text = value.to_string();
-    match text.char_indices().nth(200) {
-        Some((end, _)) => Value::String(format!("{}…", &text[..end])),
-        None => value.clone(),
+fn finding_of(error: ValidationError<'_>) -> Finding {
+    let pointer = error.instance_path().to_string();
+    // A callback's URL may hold a secret, and findings go into events: neither it nor the body around it is shown.
+    let hidden = match pointer.as_str() {
+        "" => Some("the body"),
+        "/callbackUrl" => Some("the URL"),
+        _ => None,
+    };
+    let (message, found) = match hidden {
+        Some(name) => (error.masked_with(name).to_string(), Value::Null),
+        None => (error.to_string(), error.instance().as_ref().clone()),
+    };
+    Finding::blocking("SCHEMA_INVALID", &pointer, format!("{message}."))
+        .evidence(found, error.schema_path().to_string())
+        .remedy("See schemas/migration-request.schema.json.")
+}
+
+/// The finding, cut where it repeats what the sender chose: findings travel in message attributes and events.
+fn bounded(mut finding: Finding) -> Finding {
+    cut(&mut finding.message, MAX_MESSAGE_CHARS);
+    cut(&mut finding.pointer, MAX_EVIDENCE_CHARS);
+    let mut found = finding.found.to_string();
+    if cut(&mut found, MAX_EVIDENCE_CHARS) {
+        finding.found = Value::String(found);
     }
+    finding
+}
+
+/// Cuts a text after so many characters, never within one; tells whether there was something to cut.
+fn cut(text: &mut String, chars: usize) -> bool {
+    let Some((end, _)) = text.char_indices().nth(chars) else {
+        return false;
+    };
+    text.truncate(end);
+    text.push('…');
+    true
 }
 
 #[cfg(test)]
@@ -289,6 +348,108 @@ mod tests {
                 .migration_id,
             None
         );
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_still_known_by_its_ids() {
+        let large = json!("x".repeat(MAX_BODY_BYTES));
+        let rejection = parse(&with(&[
+            ("owner", large.clone()),
+            ("tenantId", json!("acme")),
+        ]))
+        .unwrap_err();
+        assert_eq!(rejection.reason, "BODY_TOO_LARGE");
+        assert_eq!(rejection.migration_id.as_deref(), Some("mig-12345"));
+        assert_eq!(rejection.tenant_id.as_deref(), Some("acme"));
+        // An ID that is none, and a body that is no JSON, leave it too large without an ID.
+        for body in [
+            with(&[("owner", large), ("migrationId", json!("../etc"))]),
+            "{".repeat(MAX_BODY_BYTES + 1),
+        ] {
+            let rejection = parse(&body).unwrap_err();
+            assert_eq!(rejection.reason, "BODY_TOO_LARGE");
+            assert_eq!(rejection.migration_id, None);
+        }
+    }
+
+    #[test]
+    fn of_thousands_of_faults_the_first_are_told_and_the_others_counted() {
+        let body = with(&[("securityGroupIds", json!((0..2_000).collect::<Vec<_>>()))]);
+        let findings = parse(&body).unwrap_err().findings;
+        assert_eq!(findings.len(), MAX_FINDINGS + 1);
+        let more = findings.last().unwrap();
+        // Each number, and the list for its length.
+        assert_eq!(
+            (&*more.code, &more.found),
+            (MORE, &json!(2_001 - MAX_FINDINGS))
+        );
+        assert!(more.message.contains("1951"), "{}", more.message);
+        assert!(findings[..MAX_FINDINGS].iter().all(|f| f.code != MORE));
+    }
+
+    #[test]
+    fn a_list_that_is_cut_again_counts_on() {
+        let all: Vec<_> = (0..9)
+            .map(|n| Finding::blocking("X", "", format!("{n}")))
+            .collect();
+        assert_eq!(first(all.clone(), 9), all);
+        let once = first(all.clone(), 6);
+        assert_eq!(once.last().unwrap().found, 3);
+        assert_eq!(first(once.clone(), 6), once);
+        let twice = first(once, 2);
+        assert_eq!((twice.len(), &twice.last().unwrap().found), (3, &json!(7)));
+        assert_eq!(first(all, 0).last().unwrap().found, 9);
+    }
+
+    #[test]
+    fn what_the_sender_wrote_is_cut_between_characters() {
+        // Four bytes a character, so that a cut at a byte would show.
+        let long = "🚚".repeat(20_000);
+        let tag = json!({ &long: 7 });
+        for body in [
+            with(&[("wave", json!(long))]),
+            with(&[("schemaVersion", json!(long))]),
+            with(&[("tags", tag)]),
+            with(&[(&long, json!(1))]),
+        ] {
+            for finding in parse(&body).unwrap_err().findings {
+                assert!(finding.message.chars().count() <= MAX_MESSAGE_CHARS + 1);
+                assert!(finding.pointer.chars().count() <= MAX_EVIDENCE_CHARS + 1);
+                let found = finding.found.as_str().unwrap_or_default();
+                assert!(found.chars().count() <= MAX_EVIDENCE_CHARS + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn the_worst_body_s_findings_fit_an_event() {
+        // Names as long as they may be, of what takes six bytes in JSON; values of what takes most in UTF-8.
+        let name = |n: usize| format!("{n:03}{}", "\u{1}".repeat(125));
+        let tags: serde_json::Map<String, Value> = (0..60)
+            .map(|n| (name(n), json!(["🚚".repeat(300)])))
+            .collect();
+        let findings = parse(&with(&[("tags", Value::Object(tags))]))
+            .unwrap_err()
+            .findings;
+        assert_eq!(findings.len(), MAX_FINDINGS + 1);
+        let bytes = serde_json::to_string(&findings).unwrap().len();
+        assert!(bytes < 250_000, "{bytes}");
+    }
+
+    #[test]
+    fn no_finding_repeats_the_callback_s_url() {
+        for body in [
+            with(&[("callbackUrl", json!("ftp://a/?token=secret"))]),
+            with(&[("callbackUrl", json!(["https://a/?token=secret"]))]),
+            with(&[
+                ("callbackUrl", json!("https://a/?token=secret")),
+                ("zeal", json!(1)),
+            ]),
+            json!([{"callbackUrl": "https://a/?token=secret"}]).to_string(),
+        ] {
+            let findings = parse(&body).unwrap_err().findings;
+            assert!(!format!("{findings:?}").contains("secret"), "{findings:?}");
+        }
     }
 
     #[test]

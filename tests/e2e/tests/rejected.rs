@@ -119,6 +119,13 @@ async fn each_bad_message_is_dead_lettered_once_and_the_good_one_goes_on() {
             "SCHEMA_VERSION_UNSUPPORTED",
             "/schemaVersion",
         ),
+        // Over the limit of 128 KiB, and small enough that the batch stays within SQS's 256 KiB: found by its ID
+        // like the others.
+        bad(
+            &source("large").request("owner", "x".repeat(128 * 1024)),
+            "BODY_TOO_LARGE",
+            "",
+        ),
     ];
     let good = source("good").request("steps", json!(["freeze"]));
     stack.seed(&seed([&good])).await;
