@@ -172,13 +172,16 @@ fn findings_of(value: &Value) -> Vec<Finding> {
             "the schema compiled into this binary cannot be read; this is a bug of Landfall.",
         )];
     };
-    let mut findings: Vec<Finding> = validator.iter_errors(value).map(finding_of).collect();
+    let mut findings: Vec<Finding> = validator
+        .iter_errors(value)
+        .map(|error| finding_of(&error))
+        .collect();
     findings.sort_by(|a, b| (&a.pointer, &a.message).cmp(&(&b.pointer, &b.message)));
     findings.dedup_by(|a, b| a.pointer == b.pointer && a.message == b.message);
     findings
 }
 
-fn finding_of(error: ValidationError<'_>) -> Finding {
+fn finding_of(error: &ValidationError<'_>) -> Finding {
     let pointer = error.instance_path().to_string();
     // A callback's URL may hold a secret, and findings go into events: neither it nor the body around it is shown.
     let hidden = match pointer.as_str() {

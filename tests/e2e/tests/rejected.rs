@@ -119,13 +119,7 @@ async fn each_bad_message_is_dead_lettered_once_and_the_good_one_goes_on() {
             "SCHEMA_VERSION_UNSUPPORTED",
             "/schemaVersion",
         ),
-        // Over the limit of 128 KiB, and small enough that the batch stays within SQS's 256 KiB: found by its ID
-        // like the others.
-        bad(
-            &source("large").request("owner", "x".repeat(128 * 1024)),
-            "BODY_TOO_LARGE",
-            "",
-        ),
+        bad(&large(source("large")), "BODY_TOO_LARGE", ""),
     ];
     let good = source("good").request("steps", json!(["freeze"]));
     stack.seed(&seed([&good])).await;
@@ -193,16 +187,18 @@ async fn each_bad_message_is_dead_lettered_once_and_the_good_one_goes_on() {
                 .rejections(&migration.key)
                 .await
                 .expect("rejections");
-            let reasons: Vec<_> = seen
-                .iter()
-                .map(|rejection| rejection.reason.as_str())
-                .collect();
+            let reasons: Vec<_> = seen.iter().map(|seen| seen.reason.as_str()).collect();
             assert_eq!(reasons, [*reason]);
             assert_eq!(seen[0].correlation_id, *correlation_id);
             assert_eq!(seen[0].findings, findings);
         }
     }
     rejections.close(&stack).await;
+}
+
+/// A request over the limit of 128 KiB, and small enough that the batch stays within SQS's 256 KiB.
+fn large(source: Source) -> Source {
+    source.request("owner", "x".repeat(128 * 1024))
 }
 
 /// A row: a request that is at fault.
