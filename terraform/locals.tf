@@ -22,7 +22,8 @@ locals {
   secrets_arn      = "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:${var.name_prefix}"
   undelivered_name = "${var.name_prefix}-undelivered"
 
-  callback_allow = length(var.callback_allow) == 0 ? null : join(",", var.callback_allow)
+  callback_allow   = length(var.callback_allow) == 0 ? null : join(",", var.callback_allow)
+  source_api_allow = length(var.source_api_allow) == 0 ? null : join(",", var.source_api_allow)
 
   # Here because the launch queue's visibility time-out follows from it, and the function knows the queue.
   launch_timeout = 60
@@ -50,7 +51,7 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_CALLBACK_ALLOW = local.callback_allow, LANDFALL_CMF_URL = var.cmf_url }
+      optional             = { LANDFALL_CALLBACK_ALLOW = local.callback_allow, LANDFALL_CMF_URL = var.cmf_url, LANDFALL_SOURCE_API_ALLOW = local.source_api_allow }
       access               = ["mgn-read", "ec2-read", "instance-profile-read", "quotas-read", "target-accounts"]
     }
     prepare-source = {
@@ -58,7 +59,7 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_CMF_URL = var.cmf_url, LANDFALL_AGENT_ROLE_ARN = var.agent_role_arn }
+      optional             = { LANDFALL_CMF_URL = var.cmf_url, LANDFALL_SOURCE_API_ALLOW = local.source_api_allow, LANDFALL_AGENT_ROLE_ARN = var.agent_role_arn }
       access = [
         "mgn-read", "mgn-configure", "launch-template", "ec2-read", "source-commands", "source-secrets",
         "agent-role", "target-accounts",
@@ -93,7 +94,7 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_CMDB_URL = var.cmdb_url, LANDFALL_CMF_URL = var.cmf_url }
+      optional             = { LANDFALL_CMDB_URL = var.cmdb_url, LANDFALL_CMF_URL = var.cmf_url, LANDFALL_SOURCE_API_ALLOW = local.source_api_allow }
       access               = ["mgn-read", "mgn-finalize", "dns", "instance-health", "instance-seal", "source-secrets", "target-accounts"]
     }
     callback = {
@@ -112,7 +113,7 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_CMDB_URL = var.cmdb_url, LANDFALL_CMF_URL = var.cmf_url }
+      optional             = { LANDFALL_CMDB_URL = var.cmdb_url, LANDFALL_CMF_URL = var.cmf_url, LANDFALL_SOURCE_API_ALLOW = local.source_api_allow }
       access = [
         "mgn-read", "mgn-lifecycle", "mgn-reverse", "launch-template", "mgn-acts-on-ec2", "dns", "instance-health", "instance-seal",
         "source-secrets", "target-accounts",

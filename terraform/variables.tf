@@ -120,6 +120,12 @@ variable "callback_allow" {
   default     = []
 }
 
+variable "source_api_allow" {
+  description = "Origins (scheme://host:port) that a request's sourceControl.endpoint may name: the source's credentials are sent there. Empty allows the public cloud's own only."
+  type        = list(string)
+  default     = []
+}
+
 variable "callback_signing_secret" {
   description = "Signing secret for callbacks (whsec_<base64>). Null leaves the secret empty for the operator to fill, which keeps it out of the state file."
   type        = string

@@ -41,6 +41,7 @@ run "everything_set" {
 
   variables {
     callback_allow    = ["http://127.0.0.1:4570"]
+    source_api_allow  = ["http://127.0.0.1:4570", "https://azure.corp"]
     cmf_url           = "https://cmf.example.com"
     cmdb_url          = "https://cmdb.example.com"
     agent_role_arn    = "arn:aws:iam::123456789012:role/agent"
@@ -54,16 +55,20 @@ run "everything_set" {
       ])))
       } == {
       ingress           = "LANDFALL_REQUEST_DLQ_URL"
-      validate-input    = "LANDFALL_CALLBACK_ALLOW LANDFALL_CMF_URL"
-      prepare-source    = "LANDFALL_AGENT_ROLE_ARN LANDFALL_CMF_URL"
+      validate-input    = "LANDFALL_CALLBACK_ALLOW LANDFALL_CMF_URL LANDFALL_SOURCE_API_ALLOW"
+      prepare-source    = "LANDFALL_AGENT_ROLE_ARN LANDFALL_CMF_URL LANDFALL_SOURCE_API_ALLOW"
       trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
       watch-migrations  = ""
       verify-migration  = ""
-      finalize-cutover  = "LANDFALL_CMDB_URL LANDFALL_CMF_URL"
+      finalize-cutover  = "LANDFALL_CMDB_URL LANDFALL_CMF_URL LANDFALL_SOURCE_API_ALLOW"
       callback          = "LANDFALL_CALLBACK_ALLOW LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
-      rollback          = "LANDFALL_CMDB_URL LANDFALL_CMF_URL"
+      rollback          = "LANDFALL_CMDB_URL LANDFALL_CMF_URL LANDFALL_SOURCE_API_ALLOW"
     }
     error_message = "A set variable reaches the functions that use it and no other."
+  }
+  assert {
+    condition     = local.function_environment["prepare-source"].LANDFALL_SOURCE_API_ALLOW == "http://127.0.0.1:4570,https://azure.corp"
+    error_message = "A list is separated by commas, as the functions read it."
   }
   assert {
     condition     = alltrue([for environment in local.function_environment : environment["AWS_ENDPOINT_URL_MGN"] == "http://127.0.0.1:4570"])

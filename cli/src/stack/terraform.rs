@@ -153,6 +153,10 @@ fn variables(deployment: &Deployment) -> Vec<(&'static str, OsString)> {
             serde_json::json!([simulator]).to_string().into(),
         ),
         (
+            "TF_VAR_source_api_allow",
+            serde_json::json!([simulator]).to_string().into(),
+        ),
+        (
             "TF_VAR_callback_signing_secret",
             deployment.callback_secret.clone().into(),
         ),
@@ -344,9 +348,8 @@ mod tests {
                 "AWS_ENDPOINT_URL_SSM"
             ]
         );
-        assert_eq!(
-            variables["TF_VAR_callback_allow"],
-            r#"["http://127.0.0.1:4570"]"#
-        );
+        for name in ["TF_VAR_callback_allow", "TF_VAR_source_api_allow"] {
+            assert_eq!(variables[name], r#"["http://127.0.0.1:4570"]"#, "{name}");
+        }
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! With `"phase": "complete"` nothing is switched: the migration that asked for no cutover ends well.
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_CMF_URL`.
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_CMF_URL`,
+//! `LANDFALL_SOURCE_API_ALLOW` (list of origins).
 #![warn(missing_docs)]
 
 mod names;
@@ -44,6 +45,8 @@ pub struct Deps {
     pub secrets: aws_sdk_secretsmanager::Client,
     /// For everything that is not AWS.
     pub http: LazyHttp,
+    /// Origins that a request's `sourceControl.endpoint` may have.
+    pub source_api_allow: Vec<String>,
     /// The CMDB, where there is one.
     pub cmdb_url: Option<String>,
     /// Cloud Migration Factory, where there is one.
@@ -60,6 +63,7 @@ impl Deps {
             dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
             secrets: aws_sdk_secretsmanager::Client::new(aws),
             http: LazyHttp::default(),
+            source_api_allow: env.list("LANDFALL_SOURCE_API_ALLOW"),
             cmdb_url: env.optional("LANDFALL_CMDB_URL"),
             cmf_url: env.optional("LANDFALL_CMF_URL"),
         }

@@ -22,7 +22,14 @@ pub(crate) async fn power_off(
         return Ok(record);
     }
     let http = deps.http.get()?;
-    let Some(machine) = Azure::connect(&http, &deps.secrets, &record.request, REFUSED).await?
+    let Some(machine) = Azure::connect(
+        &http,
+        &deps.secrets,
+        &record.request,
+        &deps.source_api_allow,
+        REFUSED,
+    )
+    .await?
     else {
         evidence.push(step(
             "SOURCE_POWER_OFF",

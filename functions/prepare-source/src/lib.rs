@@ -4,6 +4,9 @@
 //! installation, whose end the workflow then awaits. `ConfigureLaunch` (`"phase": "launch-settings"`): the EC2
 //! launch template of the server. Each is safe to run twice at any point: what is done is noted in the
 //! record, and looked at first.
+//!
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `AWS_REGION`; optional `LANDFALL_SOURCE_API_ALLOW` (list of origins),
+//! `LANDFALL_CMF_URL`, `LANDFALL_AGENT_ROLE_ARN`.
 #![warn(missing_docs)]
 
 mod agent;
@@ -38,6 +41,8 @@ pub struct Deps {
     pub http: LazyHttp,
     /// The Region the agent replicates to.
     pub region: String,
+    /// Origins that a request's `sourceControl.endpoint` may have.
+    pub source_api_allow: Vec<String>,
     /// Cloud Migration Factory, where there is one.
     pub cmf_url: Option<String>,
     /// The role that the source assumes to install the agent, where it does not use its own.
@@ -57,6 +62,7 @@ impl Deps {
             region: aws
                 .region()
                 .map_or_else(|| env.required("AWS_REGION"), ToString::to_string),
+            source_api_allow: env.list("LANDFALL_SOURCE_API_ALLOW"),
             cmf_url: env.optional("LANDFALL_CMF_URL"),
             agent_role_arn: env.optional("LANDFALL_AGENT_ROLE_ARN"),
         }

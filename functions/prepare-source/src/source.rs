@@ -45,6 +45,7 @@ pub(crate) async fn snapshot(
         &deps.http.get()?,
         &deps.secrets,
         request,
+        &deps.source_api_allow,
         ErrorName::SourcePreparationError,
     )
     .await?;

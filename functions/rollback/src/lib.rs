@@ -10,7 +10,8 @@
 //! Past MGN `FinalizeCutover` nothing is undone at all: the users work on the target, and moving them back to a
 //! source that has missed their writes is no decision for a machine.
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_CMF_URL`.
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_CMF_URL`,
+//! `LANDFALL_SOURCE_API_ALLOW` (list of origins).
 #![warn(missing_docs)]
 
 mod compensate;
@@ -55,6 +56,8 @@ pub struct Deps {
     pub secrets: aws_sdk_secretsmanager::Client,
     /// For everything that is not AWS.
     pub http: LazyHttp,
+    /// Origins that a request's `sourceControl.endpoint` may have.
+    pub source_api_allow: Vec<String>,
     /// The CMDB, where there is one.
     pub cmdb_url: Option<String>,
     /// Cloud Migration Factory, where there is one.
@@ -71,6 +74,7 @@ impl Deps {
             dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
             secrets: aws_sdk_secretsmanager::Client::new(aws),
             http: LazyHttp::default(),
+            source_api_allow: env.list("LANDFALL_SOURCE_API_ALLOW"),
             cmdb_url: env.optional("LANDFALL_CMDB_URL"),
             cmf_url: env.optional("LANDFALL_CMF_URL"),
         }

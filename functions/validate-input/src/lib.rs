@@ -2,6 +2,9 @@
 //!
 //! It reads AWS and changes nothing there. [`facts`] collects what the checks need, concurrently; [`checks`]
 //! judges it without any I/O; this module keeps the status.
+//!
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CALLBACK_ALLOW` and `LANDFALL_SOURCE_API_ALLOW`
+//! (lists of origins).
 #![warn(missing_docs)]
 
 pub mod checks;
@@ -17,6 +20,7 @@ use landfall_domain::{
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 
+use checks::Allow;
 use facts::Facts;
 
 /// What the function works with.
@@ -28,8 +32,8 @@ pub struct Deps {
     pub ec2: aws_sdk_ec2::Client,
     /// Source servers.
     pub mgn: Mgn,
-    /// Origins that callbacks may go to although they are not https or not public.
-    pub callback_allow: Vec<String>,
+    /// Origins that a request's URLs may have.
+    pub allow: Allow,
 }
 
 impl Deps {
@@ -39,7 +43,10 @@ impl Deps {
             journal: Journal::load(aws, env),
             ec2: aws_sdk_ec2::Client::new(aws),
             mgn: Mgn::new(aws),
-            callback_allow: env.list("LANDFALL_CALLBACK_ALLOW"),
+            allow: Allow {
+                callbacks: env.list("LANDFALL_CALLBACK_ALLOW"),
+                sources: env.list("LANDFALL_SOURCE_API_ALLOW"),
+            },
         }
     }
 }
@@ -68,7 +75,7 @@ pub async fn handle(
         &record,
         &input.execution_arn,
         &facts,
-        &deps.callback_allow,
+        &deps.allow,
         invocation.now,
     )?;
     if findings.iter().any(Finding::is_blocking) {

@@ -51,6 +51,10 @@ async fn everything_that_is_wrong_is_told_at_once() {
     let stage = Stage::new(json!({
         "privateIp": "10.0.1.10", "securityGroupIds": ["sg-0a1b2c3d", "sg-ffffffff"],
         "callbackUrl": "https://169.254.169.254/", "instanceType": "t9.mega",
+        "sourceControl": {
+            "kind": "azure", "endpoint": "https://evil.example.com/", "credentialsSecretId": "landfall/source/azure",
+            "subscriptionId": "sub-1", "resourceGroup": "rg-1",
+        },
         "account": {"id": "123456789012", "region": "us-east-1"},
     }));
     {
@@ -83,6 +87,7 @@ async fn everything_that_is_wrong_is_told_at_once() {
             "INSTANCE_TYPE_UNKNOWN",
             "ALREADY_MIGRATING",
             "MGN_NOT_INITIALIZED",
+            "SOURCE_ENDPOINT_FORBIDDEN",
             "CALLBACK_URL_FORBIDDEN",
         ]
     );

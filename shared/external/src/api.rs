@@ -68,6 +68,11 @@ impl Api {
         self
     }
 
+    /// `scheme://host[:port]` of the base URL, without the scheme's own port.
+    pub(crate) fn origin(&self) -> String {
+        self.base.origin().ascii_serialization()
+    }
+
     /// An error of the stage that asked.
     pub(crate) fn refused(&self, message: impl std::fmt::Display) -> StageError {
         StageError::new(self.refusal, format!("{}: {message}", self.service))

@@ -6,7 +6,7 @@
 use aws_sdk_secretsmanager::Client as Secrets;
 use landfall_common::AwsResultExt as _;
 use landfall_domain::request::{SourceControl, SourceControlKind};
-use landfall_domain::{ErrorName, MigrationRequest, StageError, digest};
+use landfall_domain::{ErrorName, MigrationRequest, StageError, digest, webhook};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -56,14 +56,17 @@ struct Credentials {
 
 impl Azure {
     /// Signs in for the machine of a request; `None` when nobody controls its source. Refusals get the error name
-    /// given, the stage's own.
+    /// given, the stage's own. `allowed` holds the origins (`scheme://host[:port]`) that an `endpoint` of the request
+    /// may have; a request without one goes to public Azure.
     ///
     /// # Errors
-    /// A field of `sourceControl` that is missing or of no use, a secret that cannot be read, a sign-in refused.
+    /// A field of `sourceControl` that is missing or of no use, an endpoint that is not listed, a secret that cannot
+    /// be read, a sign-in refused.
     pub async fn connect(
         http: &reqwest::Client,
         secrets: &Secrets,
         request: &MigrationRequest,
+        allowed: &[String],
         refusal: ErrorName,
     ) -> Result<Option<Self>, StageError> {
         let Some(control) = request
@@ -87,6 +90,9 @@ impl Azure {
         };
         // Both URLs are checked before the secret is fetched.
         let (management, login) = (api(endpoint, MANAGEMENT)?, api(endpoint, LOGIN)?);
+        if endpoint.is_some() {
+            listed(&management, allowed)?;
+        }
         let credentials = credentials(secrets, control, refusal).await?;
         let token = sign_in(&login, &credentials).await?;
         Ok(Some(Self {
@@ -269,6 +275,19 @@ impl Azure {
         path.extend(rest);
         path
     }
+}
+
+/// The client secret is posted to the endpoint, and who puts a message on the queue need not be who may read that
+/// secret: only the deployment says which hosts get it. What is judged is the URL that is called, as parsed for it.
+fn listed(api: &Api, allowed: &[String]) -> Result<(), StageError> {
+    let origin = api.origin();
+    if webhook::is_listed(&origin, allowed.iter().map(String::as_str)) {
+        return Ok(());
+    }
+    Err(api.refused(format!(
+        "{ENDPOINT_FIELD} has the origin {origin}, which the deployment's source_api_allow does not list; leave the \
+         field out for public Azure, or have the operator list the origin"
+    )))
 }
 
 fn needed(value: Option<&String>, field: &str, refusal: ErrorName) -> Result<String, StageError> {

@@ -114,9 +114,15 @@ fn token() -> (u16, Value) {
 async fn azure(server: &Server) -> Result<Azure, StageError> {
     let endpoint = format!("{}/azure", server.url);
     let http = http_client().unwrap();
-    Azure::connect(&http, &secrets(GOOD), &request(&endpoint), REFUSAL)
-        .await
-        .map(|azure| azure.unwrap())
+    Azure::connect(
+        &http,
+        &secrets(GOOD),
+        &request(&endpoint),
+        std::slice::from_ref(&server.url),
+        REFUSAL,
+    )
+    .await
+    .map(|azure| azure.unwrap())
 }
 
 fn power(code: &str) -> (u16, Value) {
@@ -274,6 +280,7 @@ async fn a_secret_in_another_form_is_told_without_its_content() {
             &http,
             &secrets(text),
             &request("http://127.0.0.1:1"),
+            &["http://127.0.0.1:1".to_owned()],
             REFUSAL,
         )
         .await
@@ -291,6 +298,7 @@ async fn credentials_go_to_no_plain_http_address() {
         &http,
         &secrets(GOOD),
         &request("http://example.com/azure"),
+        &["http://example.com".to_owned()],
         REFUSAL,
     )
     .await
@@ -303,11 +311,47 @@ async fn credentials_go_to_no_plain_http_address() {
 }
 
 #[tokio::test]
+async fn credentials_go_to_no_host_that_the_deployment_does_not_list() {
+    let http = http_client().unwrap();
+    // Nobody answers `GetSecretValue`: a refused endpoint is refused before the secret is fetched.
+    let secrets = mock_client!(
+        aws_sdk_secretsmanager,
+        RuleMode::MatchAny,
+        &[] as &[&aws_smithy_mocks::Rule]
+    );
+    for (endpoint, allowed) in [
+        ("https://evil.example.com", vec![]),
+        ("https://evil.example.com", vec!["https://azure.corp"]),
+        (
+            "https://azure.corp.evil.example.com",
+            vec!["https://azure.corp"],
+        ),
+        ("https://azure.corp:8443/x", vec!["https://azure.corp"]),
+        (
+            r"https://evil.example.com\@azure.corp/",
+            vec!["https://azure.corp"],
+        ),
+        ("http://127.0.0.1:4571/azure", vec!["http://127.0.0.1:4570"]),
+    ] {
+        let allowed: Vec<String> = allowed.into_iter().map(str::to_owned).collect();
+        let error = Azure::connect(&http, &secrets, &request(endpoint), &allowed, REFUSAL)
+            .await
+            .unwrap_err();
+        assert_eq!(error.name, REFUSAL, "{endpoint}");
+        assert!(
+            error.message.contains("/sourceControl/endpoint")
+                && error.message.contains("source_api_allow"),
+            "{endpoint}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_source_that_nobody_controls_has_no_machine() {
     let http = http_client().unwrap();
     let mut plain = request("http://127.0.0.1:1");
     plain.source_control.as_mut().unwrap().kind = landfall_domain::request::SourceControlKind::None;
-    let none = Azure::connect(&http, &secrets(GOOD), &plain, REFUSAL)
+    let none = Azure::connect(&http, &secrets(GOOD), &plain, &[], REFUSAL)
         .await
         .unwrap();
     assert!(none.is_none());

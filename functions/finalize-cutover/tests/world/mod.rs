@@ -153,6 +153,7 @@ pub(crate) struct Parts {
     pub(crate) dns: Dns,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
     pub(crate) http: LazyHttp,
+    pub(crate) source_api_allow: Vec<String>,
     pub(crate) cmdb_url: Option<String>,
     pub(crate) cmf_url: Option<String>,
 }
@@ -187,6 +188,7 @@ pub(crate) async fn cut_over(refusal: ErrorName) -> Parts {
             .patience(Duration::from_secs(5), Duration::from_millis(1)),
         secrets: aws::secrets(&world),
         http: LazyHttp::default(),
+        source_api_allow: vec![outside.url.clone()],
         cmdb_url: Some(format!("{}/cmdb", outside.url)),
         cmf_url: Some(format!("{}/cmf", outside.url)),
         world,

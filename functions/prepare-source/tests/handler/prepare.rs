@@ -159,6 +159,15 @@ async fn the_source_is_snapshotted_and_cloud_migration_factory_told() {
 }
 
 #[tokio::test]
+async fn the_secret_of_the_source_goes_to_no_host_of_the_message_s_choice() {
+    let stage = Stage::with_outside(json!({})).await.listing_no_source();
+    let error = stage.prepare().await.unwrap_err();
+    assert_eq!(error.name, ErrorName::SourcePreparationError);
+    assert!(error.message.contains("source_api_allow"), "{error}");
+    assert_eq!(stage.world().count("GetSecretValue"), 0);
+}
+
+#[tokio::test]
 async fn each_call_may_fail_once() {
     let refused = ErrorName::SourcePreparationError;
     let calls = [

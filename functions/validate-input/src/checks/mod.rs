@@ -3,14 +3,25 @@
 mod callback;
 mod instance;
 mod network;
+mod origin;
 mod scope;
 mod server;
+mod source;
 mod tested;
 
 use jiff::Timestamp;
 use landfall_domain::{ErrorName, Finding, MigrationRecord, StageError};
 
 use crate::facts::Facts;
+
+/// The origins that the deployment lists.
+#[derive(Clone, Debug, Default)]
+pub struct Allow {
+    /// Those that callbacks may go to although they are not https or not public.
+    pub callbacks: Vec<String>,
+    /// Those that the credentials of a source's platform may go to.
+    pub sources: Vec<String>,
+}
 
 /// Runs every check; the order of findings is the order of the request's fields, roughly.
 ///
@@ -20,7 +31,7 @@ pub fn all(
     record: &MigrationRecord,
     execution_arn: &str,
     facts: &Facts,
-    callback_allow: &[String],
+    allow: &Allow,
     now: Timestamp,
 ) -> Result<Vec<Finding>, StageError> {
     let request = &record.request;
@@ -34,6 +45,7 @@ pub fn all(
     findings.extend(network::check(request, facts));
     findings.extend(instance::check(request, facts));
     findings.extend(server::check(record, facts));
+    findings.extend(source::check(request, &allow.sources));
     findings.extend(tested::check(
         request,
         record.test_evidence.as_ref(),
@@ -44,7 +56,7 @@ pub fn all(
         request
             .callback_url
             .as_deref()
-            .and_then(|url| callback::check(url, callback_allow)),
+            .and_then(|url| callback::check(url, &allow.callbacks)),
     );
     Ok(findings)
 }

@@ -26,6 +26,7 @@ use landfall_domain::{MigrationRecord, StageError};
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 use validate_input::Deps;
+use validate_input::checks::Allow;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -214,7 +215,10 @@ fn deps(world: &Arc<Mutex<World>>) -> Deps {
         },
         ec2: ec2(world),
         mgn: Mgn::with_client(mgn(world)),
-        callback_allow: vec!["http://127.0.0.1:4570".into()],
+        allow: Allow {
+            callbacks: vec!["http://127.0.0.1:4570".into()],
+            sources: vec!["http://127.0.0.1:4570".into()],
+        },
     }
 }
 

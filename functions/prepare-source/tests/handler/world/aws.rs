@@ -62,6 +62,7 @@ pub(crate) fn deps(world: &Shared) -> Deps {
         secrets: secrets(world),
         http: LazyHttp::default(),
         region: "eu-central-1".into(),
+        source_api_allow: vec![],
         cmf_url: None,
         agent_role_arn: None,
     }

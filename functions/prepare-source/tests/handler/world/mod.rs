@@ -109,9 +109,16 @@ impl Stage {
             "subscriptionId": "sub-1", "resourceGroup": "rg-1", "vmName": "web-01",
         });
         let mut stage = Self::new(changes);
+        stage.deps.source_api_allow = vec![base.url("")];
         stage.deps.cmf_url = Some(base.url("cmf"));
         base.attach(&stage.world);
         stage
+    }
+
+    /// The same stage in a deployment that lists no origin for sources.
+    pub(crate) fn listing_no_source(mut self) -> Self {
+        self.deps.source_api_allow.clear();
+        self
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {

@@ -1,0 +1,86 @@
+//! Where the credentials of the source's platform may go. Whoever signs in looks again.
+
+use landfall_domain::request::{MigrationRequest, SourceControlKind};
+use landfall_domain::{Finding, webhook};
+
+use super::origin::Origin;
+
+/// Checks the endpoint of the source's platform, where the request names one that would be used.
+pub(super) fn check(request: &MigrationRequest, allowed: &[String]) -> Option<Finding> {
+    let control = request
+        .source_control
+        .as_ref()
+        .filter(|control| control.kind != SourceControlKind::None)?;
+    // What stands beside the origin may be a secret: it is not repeated.
+    let (problem, found) = match Origin::of(control.endpoint.as_deref()?) {
+        Err(problem) => (problem, None),
+        Ok(origin) => {
+            let text = origin.text();
+            if webhook::is_listed(&text, allowed.iter().map(String::as_str)) {
+                return None;
+            }
+            ("the deployment does not list its origin", Some(text))
+        }
+    };
+    Some(
+        Finding::blocking(
+            "SOURCE_ENDPOINT_FORBIDDEN",
+            "/sourceControl/endpoint",
+            format!("the source's credentials may not go to this URL: {problem}."),
+        )
+        .evidence(found, "no endpoint, or a listed origin")
+        .remedy(
+            "Leave the field out for the public cloud, or have the operator list its origin in the deployment's source_api_allow.",
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::tests::{assert_helpful, request};
+    use serde_json::json;
+
+    fn control(kind: &str, endpoint: Option<&str>) -> MigrationRequest {
+        request(json!({"sourceControl": {
+            "kind": kind, "endpoint": endpoint, "credentialsSecretId": "landfall/source/azure",
+            "subscriptionId": "s", "resourceGroup": "g",
+        }}))
+    }
+
+    #[test]
+    fn credentials_go_to_the_public_cloud_or_to_listed_origins() {
+        let allowed = [
+            "http://127.0.0.1:4570".to_owned(),
+            "https://azure.corp/".to_owned(),
+        ];
+        for (endpoint, fine) in [
+            ("http://127.0.0.1:4570/azure", true),
+            ("https://azure.corp", true),
+            ("HTTPS://Azure.Corp:443/x", true),
+            ("https://azure.corp:8443/x", false),
+            ("http://azure.corp/x", false),
+            ("https://evil.example.com/", false),
+            ("https://azure.corp.evil.example.com/", false),
+            ("https://user:secret@azure.corp/", false),
+            (r"https://evil.example.com\@azure.corp/", false),
+        ] {
+            let finding = check(&control("azure", Some(endpoint)), &allowed);
+            assert_helpful(finding.as_slice());
+            assert_eq!(finding.is_none(), fine, "{endpoint}: {finding:?}");
+            assert!(!format!("{finding:?}").contains("user:secret"));
+            if let Some(finding) = finding {
+                assert_eq!(finding.code, "SOURCE_ENDPOINT_FORBIDDEN");
+                assert!(finding.is_blocking());
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_judged_that_would_not_be_used() {
+        assert_eq!(check(&request(json!({})), &[]), None);
+        assert_eq!(check(&control("azure", None), &[]), None);
+        let unused = control("none", Some("https://evil.example.com/"));
+        assert_eq!(check(&unused, &[]), None);
+    }
+}
