@@ -126,11 +126,6 @@ locals {
       resources = ["${local.any_region_ec2}:instance/*", "${local.any_region_ec2}:volume/*"]
     }
 
-    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
-    instance-profile-read = {
-      actions   = ["iam:GetInstanceProfile"]
-      resources = ["arn:${local.partition}:iam::${local.account}:instance-profile/*"]
-    }
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_servicequotas.html
     quotas-read = {
       actions   = ["servicequotas:GetServiceQuota", "servicequotas:ListServiceQuotas"]

@@ -29,10 +29,9 @@ locals {
   launch_timeout = 60
 
   common_environment = {
-    LANDFALL_TABLE       = aws_dynamodb_table.migrations.name
-    LANDFALL_BUS         = aws_cloudwatch_event_bus.landfall.name
-    LANDFALL_ENVIRONMENT = var.environment
-    LANDFALL_LOG         = var.log_level
+    LANDFALL_TABLE = aws_dynamodb_table.migrations.name
+    LANDFALL_BUS   = aws_cloudwatch_event_bus.landfall.name
+    LANDFALL_LOG   = var.log_level
   }
 
   # The one list of functions. A key is the function's folder, crate, binary, Lambda name suffix and ASL token.
@@ -51,8 +50,8 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_CALLBACK_ALLOW = local.callback_allow, LANDFALL_CMF_URL = var.cmf_url, LANDFALL_SOURCE_API_ALLOW = local.source_api_allow }
-      access               = ["mgn-read", "ec2-read", "instance-profile-read", "quotas-read", "target-accounts"]
+      optional             = { LANDFALL_CALLBACK_ALLOW = local.callback_allow, LANDFALL_SOURCE_API_ALLOW = local.source_api_allow }
+      access               = ["mgn-read", "ec2-read", "quotas-read", "target-accounts"]
     }
     prepare-source = {
       timeout              = 300

@@ -1,7 +1,7 @@
 # --- Where -----------------------------------------------------------------------------------------------
 
 variable "environment" {
-  description = "Deployment environment; reaches the functions as LANDFALL_ENVIRONMENT."
+  description = "Deployment environment; the tag Environment of every resource."
   type        = string
 
   validation {

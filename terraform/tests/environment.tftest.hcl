@@ -19,7 +19,7 @@ run "only_what_is_set" {
   assert {
     condition = {
       for name, environment in local.function_environment : name => join(" ", sort(setsubtract(keys(environment), [
-        "LANDFALL_TABLE", "LANDFALL_BUS", "LANDFALL_ENVIRONMENT", "LANDFALL_LOG",
+        "LANDFALL_TABLE", "LANDFALL_BUS", "LANDFALL_LOG",
       ])))
       } == {
       ingress           = "LANDFALL_REQUEST_DLQ_URL"
@@ -51,11 +51,11 @@ run "everything_set" {
   assert {
     condition = {
       for name, environment in local.function_environment : name => join(" ", sort(setsubtract(keys(environment), [
-        "LANDFALL_TABLE", "LANDFALL_BUS", "LANDFALL_ENVIRONMENT", "LANDFALL_LOG", "AWS_ENDPOINT_URL_MGN",
+        "LANDFALL_TABLE", "LANDFALL_BUS", "LANDFALL_LOG", "AWS_ENDPOINT_URL_MGN",
       ])))
       } == {
       ingress           = "LANDFALL_REQUEST_DLQ_URL"
-      validate-input    = "LANDFALL_CALLBACK_ALLOW LANDFALL_CMF_URL LANDFALL_SOURCE_API_ALLOW"
+      validate-input    = "LANDFALL_CALLBACK_ALLOW LANDFALL_SOURCE_API_ALLOW"
       prepare-source    = "LANDFALL_AGENT_ROLE_ARN LANDFALL_CMF_URL LANDFALL_SOURCE_API_ALLOW"
       trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
       watch-migrations  = ""

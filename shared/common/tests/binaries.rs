@@ -82,7 +82,6 @@ fn configured(name: &str, more: &[&str], api: &str) -> Command {
     let mut command = command(name, api);
     command.env("LANDFALL_TABLE", "landfall-migrations");
     command.env("LANDFALL_BUS", "landfall");
-    command.env("LANDFALL_ENVIRONMENT", "local");
     for variable in more {
         command.env(variable, format!("http://{}/{variable}", "127.0.0.1:9"));
     }
