@@ -1,9 +1,11 @@
 # What a function may do, as data: each statement once, with the page that documents its actions.
-# locals.tf says which function has which. Actions are always spelt out; a resource of "*" stands only where
-# the service offers no resource-level permission (the Describe* calls) or the ID does not exist yet.
+# locals.tf says which function has which. Actions are always spelt out, and no more than the function's code calls;
+# tests/permissions.tftest.hcl holds the exact set of each. A resource of "*" stands only where the service offers no
+# resource-level permission, or where a condition leaves the call to an AWS service that acts for us.
 locals {
   any_region_mgn = "arn:${local.partition}:mgn:*:${local.account}"
   any_region_ec2 = "arn:${local.partition}:ec2:*:${local.account}"
+  any_region_ssm = "arn:${local.partition}:ssm:*"
   hosted_zones   = length(var.hosted_zone_ids) == 0 ? ["*"] : var.hosted_zone_ids
 
   # Every function records its progress and says so on the bus.
@@ -11,13 +13,15 @@ locals {
 
   statements = {
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
-    # TransactWriteItems has no action of its own; it needs those of its parts.
+    # TransactWriteItems has no action of its own; it needs those of its parts, which are all puts.
     state = {
-      actions = [
-        "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem",
-        "dynamodb:Query", "dynamodb:UpdateItem",
-      ]
+      actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
       resources = [local.table_arn, "${local.table_arn}/index/*"]
+    }
+    # Only waits and leases are ever updated or deleted; a record is replaced, its history only added to.
+    state-waits = {
+      actions   = ["dynamodb:DeleteItem", "dynamodb:UpdateItem"]
+      resources = [local.table_arn]
     }
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
     publish = {
@@ -48,25 +52,40 @@ locals {
     }
 
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
-    task-tokens = {
-      actions   = ["states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess"]
-      resources = var.local ? ["*"] : [local.workflow_arn] # MiniStack cannot tell a token's state machine
+    # MiniStack cannot tell a token's state machine.
+    task-success = {
+      actions   = ["states:SendTaskSuccess"]
+      resources = var.local ? ["*"] : [local.workflow_arn]
+    }
+    task-failure = {
+      actions   = ["states:SendTaskFailure"]
+      resources = var.local ? ["*"] : [local.workflow_arn]
     }
 
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapplicationmigrationservice.html
-    mgn-read = {
-      actions = [
-        "mgn:DescribeJobLogItems", "mgn:DescribeJobs", "mgn:DescribeLaunchConfigurationTemplates",
-        "mgn:DescribeReplicationConfigurationTemplates", "mgn:DescribeSourceServers", "mgn:GetLaunchConfiguration",
-        "mgn:GetReplicationConfiguration", "mgn:ListTagsForResource",
-      ]
+    # The calls that list have no resource-level permissions.
+    mgn-initialized = {
+      actions   = ["mgn:DescribeReplicationConfigurationTemplates"]
       resources = ["*"]
     }
-    mgn-configure = {
-      actions = [
-        "mgn:RetryDataReplication", "mgn:StartReplication", "mgn:TagResource", "mgn:UpdateLaunchConfiguration",
-        "mgn:UpdateReplicationConfiguration", "mgn:UpdateSourceServer",
-      ]
+    mgn-servers = {
+      actions   = ["mgn:DescribeSourceServers"]
+      resources = ["*"]
+    }
+    mgn-jobs = {
+      actions   = ["mgn:DescribeJobs"]
+      resources = ["*"]
+    }
+    mgn-job-log = {
+      actions   = ["mgn:DescribeJobLogItems"]
+      resources = ["${local.any_region_mgn}:job/*"]
+    }
+    mgn-launch-settings-read = {
+      actions   = ["mgn:GetLaunchConfiguration"]
+      resources = ["${local.any_region_mgn}:source-server/*"]
+    }
+    mgn-launch-settings = {
+      actions   = ["mgn:UpdateLaunchConfiguration"]
       resources = ["${local.any_region_mgn}:source-server/*"]
     }
     mgn-launch = {
@@ -78,16 +97,17 @@ locals {
       resources = ["${local.any_region_mgn}:source-server/*"]
     }
     mgn-finalize = {
-      actions   = ["mgn:FinalizeCutover", "mgn:MarkAsArchived"]
+      actions   = ["mgn:FinalizeCutover"]
       resources = ["${local.any_region_mgn}:source-server/*"]
     }
-    mgn-reverse = {
-      actions   = ["mgn:DisconnectFromService", "mgn:TagResource", "mgn:TerminateTargetInstances", "mgn:UpdateLaunchConfiguration"]
+    # TagResource for the tags that the job is given.
+    mgn-terminate = {
+      actions   = ["mgn:TagResource", "mgn:TerminateTargetInstances"]
       resources = ["${local.any_region_mgn}:source-server/*", "${local.any_region_mgn}:job/*"]
     }
     # MGN launches and terminates with its caller's permissions, hence the condition: the function itself cannot use these.
     # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSApplicationMigrationEC2Access.html
-    mgn-acts-on-ec2 = {
+    mgn-launches-on-ec2 = {
       actions = [
         "ec2:AttachVolume", "ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress",
         "ec2:CreateLaunchTemplate", "ec2:CreateLaunchTemplateVersion", "ec2:CreateSecurityGroup", "ec2:CreateSnapshot",
@@ -98,46 +118,75 @@ locals {
         "ec2:DescribeSecurityGroups", "ec2:DescribeSnapshots", "ec2:DescribeSubnets", "ec2:DescribeVolumes",
         "ec2:DetachVolume", "ec2:GetEbsDefaultKmsKeyId", "ec2:GetEbsEncryptionByDefault",
         "ec2:ModifyInstanceAttribute", "ec2:ModifyLaunchTemplate", "ec2:ModifyVolume", "ec2:RevokeSecurityGroupEgress",
-        "ec2:RunInstances", "ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances", "iam:PassRole",
+        "ec2:RunInstances", "ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances",
       ]
+      resources = ["*"]
+      condition = { Bool = { "aws:ViaAWSService" = "true" } }
+    }
+    mgn-passes-roles = {
+      actions   = ["iam:PassRole"]
+      resources = ["arn:${local.partition}:iam::${local.account}:role/*"]
+      condition = { Bool = { "aws:ViaAWSService" = "true" } }
+    }
+    mgn-terminates-on-ec2 = {
+      actions   = ["ec2:DeleteVolume", "ec2:DescribeInstances", "ec2:DescribeVolumes", "ec2:TerminateInstances"]
       resources = ["*"]
       condition = { Bool = { "aws:ViaAWSService" = "true" } }
     }
 
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
-    ec2-read = {
+    # No Describe* call has resource-level permissions.
+    network-read = {
       actions = [
-        "ec2:DescribeAvailabilityZones", "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeInstanceTypes",
-        "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeNetworkInterfaces",
-        "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
+        "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
       ]
       resources = ["*"]
     }
-    instance-health = {
-      actions   = ["ec2:DescribeInstanceStatus", "ec2:DescribeInstances", "ec2:DescribeVolumes"]
+    instances-read = {
+      actions   = ["ec2:DescribeInstances"]
       resources = ["*"]
     }
-    launch-template = {
-      actions   = ["ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"]
+    instance-status = {
+      actions   = ["ec2:DescribeInstanceStatus"]
+      resources = ["*"]
+    }
+    launch-template-read = {
+      actions   = ["ec2:DescribeLaunchTemplateVersions"]
+      resources = ["*"]
+    }
+    launch-template-version = {
+      actions   = ["ec2:CreateLaunchTemplateVersion"]
       resources = ["${local.any_region_ec2}:launch-template/*"]
     }
-    instance-seal = {
-      actions   = ["ec2:CreateTags", "ec2:ModifyInstanceAttribute"]
-      resources = ["${local.any_region_ec2}:instance/*", "${local.any_region_ec2}:volume/*"]
+    launch-template-default = {
+      actions   = ["ec2:ModifyLaunchTemplate"]
+      resources = ["${local.any_region_ec2}:launch-template/*"]
+    }
+    instance-protection = {
+      actions   = ["ec2:ModifyInstanceAttribute"]
+      resources = ["${local.any_region_ec2}:instance/*"]
+    }
+    instance-tags = {
+      actions   = ["ec2:CreateTags"]
+      resources = ["${local.any_region_ec2}:instance/*"]
     }
 
-    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_servicequotas.html
-    quotas-read = {
-      actions   = ["servicequotas:GetServiceQuota", "servicequotas:ListServiceQuotas"]
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
+    source-nodes = {
+      actions   = ["ssm:DescribeInstanceInformation", "ssm:ListCommandInvocations"] # no resource-level permissions
       resources = ["*"]
     }
-    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
+    # A command needs the permission for its document and for its node. AWS's own documents have no account.
     source-commands = {
-      actions   = ["ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation", "ssm:ListCommandInvocations", "ssm:SendCommand"]
-      resources = ["*"]
+      actions = ["ssm:SendCommand"]
+      resources = [
+        "${local.any_region_ssm}::document/AWS-RunShellScript", "${local.any_region_ssm}::document/AWS-RunPowerShellScript",
+        "${local.any_region_ssm}:${local.account}:managed-instance/*", "${local.any_region_ec2}:instance/*",
+      ]
     }
     source-command-results = {
-      actions   = ["ssm:GetCommandInvocation"]
+      actions   = ["ssm:GetCommandInvocation"] # no resource-level permissions
       resources = ["*"]
     }
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonroute53.html
@@ -161,17 +210,13 @@ locals {
     }
 
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html
-    agent-role = {
-      actions   = ["sts:AssumeRole"]
-      resources = compact([var.agent_role_arn])
-    }
     target-accounts = {
       actions   = ["sts:AssumeRole"]
       resources = var.target_role_arns
     }
   }
 
-  # Statements without a resource (an unset role, no other account) fall away.
+  # Statements without a resource (no other account) fall away.
   function_statements = {
     for name, function in local.functions : name => [
       for key in concat(local.base_access, function.access) : {

@@ -50,18 +50,25 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_CALLBACK_ALLOW = local.callback_allow, LANDFALL_SOURCE_API_ALLOW = local.source_api_allow }
-      access               = ["mgn-read", "ec2-read", "quotas-read", "target-accounts"]
+      optional = {
+        LANDFALL_CALLBACK_ALLOW   = local.callback_allow
+        LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
+      }
+      access = ["mgn-initialized", "mgn-servers", "network-read", "target-accounts"]
     }
     prepare-source = {
       timeout              = 300
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_CMF_URL = var.cmf_url, LANDFALL_SOURCE_API_ALLOW = local.source_api_allow, LANDFALL_AGENT_ROLE_ARN = var.agent_role_arn }
+      optional = {
+        LANDFALL_AGENT_ROLE_ARN   = var.agent_role_arn
+        LANDFALL_CMF_URL          = var.cmf_url
+        LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
+      }
       access = [
-        "mgn-read", "mgn-configure", "launch-template", "ec2-read", "source-commands", "source-secrets",
-        "agent-role", "target-accounts",
+        "mgn-servers", "mgn-launch-settings-read", "mgn-launch-settings", "launch-template-read", "launch-template-version",
+        "launch-template-default", "source-nodes", "source-commands", "source-secrets", "target-accounts",
       ]
     }
     trigger-migration = {
@@ -70,7 +77,10 @@ locals {
       reserved_concurrency = 5
       environment          = { LANDFALL_LAUNCH_QUEUE_URL = module.launches.url }
       optional             = {}
-      access               = ["consume-launches", "mgn-read", "mgn-launch", "mgn-lifecycle", "mgn-acts-on-ec2", "quotas-read", "task-tokens", "target-accounts"]
+      access = [
+        "consume-launches", "state-waits", "mgn-servers", "mgn-jobs", "mgn-launch", "mgn-lifecycle", "mgn-launches-on-ec2",
+        "mgn-passes-roles", "task-failure", "target-accounts",
+      ]
     }
     watch-migrations = {
       timeout              = 60
@@ -78,7 +88,10 @@ locals {
       reserved_concurrency = 10
       environment          = {}
       optional             = {}
-      access               = ["consume-waits", "task-tokens", "mgn-read", "source-command-results", "target-accounts"]
+      access = [
+        "consume-waits", "state-waits", "task-success", "task-failure", "mgn-servers", "mgn-jobs", "mgn-job-log",
+        "source-command-results", "target-accounts",
+      ]
     }
     verify-migration = {
       timeout              = 300
@@ -86,15 +99,22 @@ locals {
       reserved_concurrency = null
       environment          = {}
       optional             = {}
-      access               = ["mgn-read", "mgn-lifecycle", "instance-health", "target-accounts"]
+      access               = ["mgn-servers", "mgn-lifecycle", "instances-read", "instance-status", "target-accounts"]
     }
     finalize-cutover = {
       timeout              = 300
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_CMDB_URL = var.cmdb_url, LANDFALL_CMF_URL = var.cmf_url, LANDFALL_SOURCE_API_ALLOW = local.source_api_allow }
-      access               = ["mgn-read", "mgn-finalize", "dns", "instance-health", "instance-seal", "source-secrets", "target-accounts"]
+      optional = {
+        LANDFALL_CMDB_URL         = var.cmdb_url
+        LANDFALL_CMF_URL          = var.cmf_url
+        LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
+      }
+      access = [
+        "mgn-servers", "mgn-finalize", "dns", "instances-read", "instance-protection", "instance-tags", "source-secrets",
+        "target-accounts",
+      ]
     }
     callback = {
       timeout              = 60
@@ -112,10 +132,15 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_CMDB_URL = var.cmdb_url, LANDFALL_CMF_URL = var.cmf_url, LANDFALL_SOURCE_API_ALLOW = local.source_api_allow }
+      optional = {
+        LANDFALL_CMDB_URL         = var.cmdb_url
+        LANDFALL_CMF_URL          = var.cmf_url
+        LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
+      }
       access = [
-        "mgn-read", "mgn-lifecycle", "mgn-reverse", "launch-template", "mgn-acts-on-ec2", "dns", "instance-health", "instance-seal",
-        "source-secrets", "target-accounts",
+        "state-waits", "mgn-servers", "mgn-jobs", "mgn-job-log", "mgn-lifecycle", "mgn-terminate", "mgn-terminates-on-ec2",
+        "mgn-launch-settings", "launch-template-default", "dns", "instances-read", "instance-protection", "source-secrets",
+        "target-accounts",
       ]
     }
   }

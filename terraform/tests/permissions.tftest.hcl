@@ -29,16 +29,25 @@ run "actions" {
       for name, statement in local.statements : [
         for action in statement.actions :
         !contains(statement.resources, "*") || try(statement.condition, null) != null ||
-        can(regex("^(mgn|ec2|servicequotas|ssm):(Describe|Get|List)|^ssm:SendCommand$", action))
+        can(regex("^ec2:Describe", action)) || contains([
+          "mgn:DescribeJobs", "mgn:DescribeReplicationConfigurationTemplates", "mgn:DescribeSourceServers",
+          "ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation", "ssm:ListCommandInvocations",
+        ], action)
       ]
     ]))
-    error_message = "Only calls that read, and commands to servers whose IDs are not known yet, may name every resource."
+    error_message = "Only calls that read and have no resource-level permissions may name every resource."
   }
   assert {
     condition = alltrue([
       for name, function in local.functions : alltrue([for key in function.access : contains(keys(local.statements), key)])
     ])
     error_message = "A function asks for a statement that does not exist."
+  }
+  assert {
+    condition = toset(keys(local.statements)) == toset(concat(
+      local.base_access, flatten([for function in values(local.functions) : function.access]),
+    ))
+    error_message = "A statement that no function asks for."
   }
 }
 
@@ -61,10 +70,106 @@ run "who_may" {
       "mgn:FinalizeCutover"              = "finalize-cutover"
       "mgn:TerminateTargetInstances"     = "rollback"
       "route53:ChangeResourceRecordSets" = "finalize-cutover rollback"
-      "states:SendTaskSuccess"           = "trigger-migration watch-migrations"
+      "states:SendTaskSuccess"           = "watch-migrations"
       "ssm:SendCommand"                  = "prepare-source"
     }
     error_message = "A call that changes the world is allowed to another function than the one whose work it is."
+  }
+}
+
+# What each function's code calls, and no more: whoever adds a call to the code adds it here.
+run "exactly" {
+  command = plan
+
+  assert {
+    condition = {
+      for name, statements in local.function_statements : name => join(" ", sort(flatten([
+        for statement in statements : statement.actions if statement.condition == null
+      ])))
+      } == {
+      for name, actions in {
+        ingress = [
+          "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "events:PutEvents", "sqs:ChangeMessageVisibility",
+          "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage",
+        ]
+        validate-input = [
+          "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:DescribeInstanceTypeOfferings",
+          "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "events:PutEvents",
+          "mgn:DescribeReplicationConfigurationTemplates", "mgn:DescribeSourceServers",
+        ]
+        prepare-source = [
+          "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:CreateLaunchTemplateVersion",
+          "ec2:DescribeLaunchTemplateVersions", "ec2:ModifyLaunchTemplate", "events:PutEvents", "mgn:DescribeSourceServers",
+          "mgn:GetLaunchConfiguration", "mgn:UpdateLaunchConfiguration", "secretsmanager:GetSecretValue",
+          "ssm:DescribeInstanceInformation", "ssm:ListCommandInvocations", "ssm:SendCommand",
+        ]
+        trigger-migration = [
+          "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
+          "events:PutEvents", "mgn:ChangeServerLifeCycleState", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
+          "mgn:StartCutover", "mgn:StartTest", "mgn:TagResource", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage",
+          "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "states:SendTaskFailure",
+        ]
+        watch-migrations = [
+          "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
+          "events:PutEvents", "mgn:DescribeJobLogItems", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
+          "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
+          "ssm:GetCommandInvocation", "states:SendTaskFailure", "states:SendTaskSuccess",
+        ]
+        verify-migration = [
+          "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:DescribeInstanceStatus", "ec2:DescribeInstances",
+          "events:PutEvents", "mgn:ChangeServerLifeCycleState", "mgn:DescribeSourceServers",
+        ]
+        finalize-cutover = [
+          "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:CreateTags", "ec2:DescribeInstances",
+          "ec2:ModifyInstanceAttribute", "events:PutEvents", "mgn:DescribeSourceServers", "mgn:FinalizeCutover",
+          "route53:ChangeResourceRecordSets", "route53:GetChange", "route53:ListResourceRecordSets",
+          "secretsmanager:GetSecretValue",
+        ]
+        callback = [
+          "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "events:PutEvents", "secretsmanager:GetSecretValue",
+          "sqs:SendMessage",
+        ]
+        rollback = [
+          "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
+          "ec2:DescribeInstances", "ec2:ModifyInstanceAttribute", "ec2:ModifyLaunchTemplate", "events:PutEvents",
+          "mgn:ChangeServerLifeCycleState", "mgn:DescribeJobLogItems", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
+          "mgn:TagResource", "mgn:TerminateTargetInstances", "mgn:UpdateLaunchConfiguration",
+          "route53:ChangeResourceRecordSets", "route53:GetChange", "route53:ListResourceRecordSets",
+          "secretsmanager:GetSecretValue",
+        ]
+      } : name => join(" ", actions)
+    }
+    error_message = "A function may do something else than what its code calls."
+  }
+  assert {
+    condition = {
+      for name, statements in local.function_statements : name => join(" ", sort(distinct(flatten([
+        for statement in statements : statement.actions if statement.condition != null
+      ])))) if length([for statement in statements : 1 if statement.condition != null]) > 0
+      } == {
+      rollback = "ec2:DeleteVolume ec2:DescribeInstances ec2:DescribeVolumes ec2:TerminateInstances"
+      trigger-migration = join(" ", sort(concat(
+        local.statements["mgn-launches-on-ec2"].actions, local.statements["mgn-passes-roles"].actions,
+      )))
+    }
+    error_message = "Only what launches and what terminates lends MGN its permissions on EC2."
+  }
+  assert {
+    condition = alltrue(flatten([
+      for statements in values(local.function_statements) : [
+        for statement in statements : statement.condition == { Bool = { "aws:ViaAWSService" = "true" } } if statement.condition != null
+      ]
+    ]))
+    error_message = "A permission that is MGN's to use must not be the function's own."
+  }
+  assert {
+    condition = one([
+      for statement in local.function_statements["prepare-source"] : statement.resources if contains(statement.actions, "ssm:SendCommand")
+      ]) == [
+      "arn:aws:ssm:*::document/AWS-RunShellScript", "arn:aws:ssm:*::document/AWS-RunPowerShellScript",
+      "arn:aws:ssm:*:123456789012:managed-instance/*", "arn:aws:ec2:*:123456789012:instance/*",
+    ]
+    error_message = "Commands go to nodes of this account, as one of the two documents that run scripts."
   }
 }
 
