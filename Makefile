@@ -7,15 +7,23 @@ PYTHON   := $(CURDIR)/.venv/bin/python
 # Simulated seconds per real second while tests run.
 SCALE    ?= 120
 
-.PHONY: help demo test unit e2e conformance terraform build package lint up down clean
+.PHONY: help tools demo test unit e2e conformance terraform build package lint up down clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: build ## Migrate a small wave on the local stack, from nothing to the closing table.
+tools: ## Say which program is missing, and where to get it.
+	@missing=0; \
+	need() { command -v "$$1" >/dev/null || { echo "$$1 is missing: $$2" >&2; missing=1; }; }; \
+	need cargo "install Rust from https://rustup.rs"; \
+	need "$${LANDFALL_PYTHON:-python3}" "install Python 3.10 or newer from https://www.python.org/downloads or your system's packages"; \
+	need terraform "install Terraform 1.9 or newer from https://developer.hashicorp.com/terraform/install"; \
+	exit $$missing
+
+demo: tools build ## Migrate a small wave on the local stack, from nothing to the closing table.
 	$(LANDFALL) demo
 
-test: build ## Run every test; starts the local stack and stops it afterwards.
+test: tools build ## Run every test; starts the local stack and stops it afterwards.
 	@$(LANDFALL) up --scale $(SCALE) && $(MAKE) --no-print-directory checks; \
 	status=$$?; $(LANDFALL) down; exit $$status
 
@@ -54,7 +62,7 @@ lint: ## Check format and lints.
 	cargo clippy --workspace --all-targets -- -D warnings
 	terraform fmt -check -recursive terraform
 
-up: build ## Start the local stack, or bring it up to date.
+up: tools build ## Start the local stack, or bring it up to date.
 	$(LANDFALL) up
 
 down: ## Stop the local stack.
