@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use landfall_domain::record::PreviousStatus;
 use landfall_domain::request::{MigrationRequest, SourceControlKind, Step};
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
-use landfall_external::azure::Azure;
+use landfall_external::azure::{self, Azure};
 use landfall_external::cmf::Cmf;
 use serde_json::{Value, json};
 
@@ -28,6 +28,12 @@ pub(crate) fn intent(request: &MigrationRequest) -> Value {
 }
 
 /// Takes the source's snapshot where `freeze` is asked for and somebody controls the source, once.
+///
+/// The record tells of it before it is asked for: `done.snapshot` is the snapshot's name from then on, and its ID once
+/// it is taken. A run that is cut off, or given up while Azure still works, leaves a snapshot that is paid for.
+///
+/// # Errors
+/// `DependencyUnavailable` while the platform takes it, which may be for minutes; `SourcePreparationError` for a refusal.
 pub(crate) async fn snapshot(
     deps: &Deps,
     mut record: MigrationRecord,
@@ -38,7 +44,14 @@ pub(crate) async fn snapshot(
         .source_control
         .as_ref()
         .is_some_and(|control| control.kind != SourceControlKind::None);
-    if !request.wants(Step::Freeze) || record.done.snapshot.is_some() || !controlled {
+    // The name is the idempotency key: the second run finds the first one's snapshot.
+    let name = azure::snapshot_name(&format!(
+        "landfall-{}-{}",
+        record.migration_id, record.attempt
+    ));
+    let noted = record.done.snapshot.as_ref();
+    let taken = noted.is_some_and(|note| *note != name);
+    if !request.wants(Step::Freeze) || taken || !controlled {
         return Ok(record);
     }
     let azure = Azure::connect(
@@ -52,8 +65,10 @@ pub(crate) async fn snapshot(
     let Some(azure) = azure else {
         return Ok(record);
     };
-    // The name is the idempotency key: the second run finds the first one's snapshot.
-    let name = format!("landfall-{}-{}", record.migration_id, record.attempt);
+    if record.done.snapshot.is_none() {
+        record.done.snapshot = Some(name.clone());
+        record = deps.journal.store.save(record, now).await?;
+    }
     let id = azure.snapshot(&name).await?;
     tracing::info!(snapshotId = id, "the source's snapshot is taken");
     record.done.snapshot = Some(id);

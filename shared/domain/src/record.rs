@@ -88,7 +88,7 @@ pub struct MigrationRecord {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Done {
-    /// The source snapshot (`freeze`).
+    /// The source snapshot (`freeze`): its name from before it is asked for, its ID once it is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
     /// The SSM command that installs the agent, while and after it runs.

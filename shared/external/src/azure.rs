@@ -160,7 +160,8 @@ impl Azure {
     }
 
     /// Takes a snapshot of every managed disk: the one of the operating system's disk under `name`, those of data
-    /// disks with `-lun<n>` behind it. Returns the ID of the first. The same name again finds what is there.
+    /// disks with `-lun<n>` behind it. Returns the ID of the first. The same name again finds what is there. Azure
+    /// knows the first one as [`snapshot_name`] of `name`.
     ///
     /// # Errors
     /// `DependencyUnavailable` while Azure still works on one: ask again. A refusal for a machine without managed
@@ -170,17 +171,30 @@ impl Azure {
             .machine("reading the machine", Method::GET, None)
             .await?
             .body;
-        let name = fitting(name);
+        let name = snapshot_name(name);
         let storage = &machine["properties"]["storageProfile"];
-        let id = self
-            .snapshot_disk(&name, &machine["location"], &storage["osDisk"])
-            .await?;
+        let mut disks = vec![(name.clone(), &storage["osDisk"])];
         for disk in storage["dataDisks"].as_array().into_iter().flatten() {
-            let name = format!("{name}-lun{}", disk["lun"]);
-            self.snapshot_disk(&name, &machine["location"], disk)
-                .await?;
+            disks.push((format!("{name}-lun{}", disk["lun"]), disk));
         }
-        Ok(id)
+        // All are begun before any is waited for: they shall show the same moment, and together they take no longer
+        // than the slowest.
+        let mut ids = Vec::with_capacity(disks.len());
+        let mut still_taken = None;
+        for (name, disk) in disks {
+            match self.snapshot_disk(&name, &machine["location"], disk).await {
+                Ok(id) => ids.push(id),
+                Err(error) if error.name == ErrorName::DependencyUnavailable => {
+                    still_taken.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match (still_taken, ids.into_iter().next()) {
+            (None, Some(id)) => Ok(id),
+            (Some(error), _) => Err(error),
+            (None, None) => Err(self.api.refused("the machine has no disk")),
+        }
     }
 
     async fn snapshot_disk(
@@ -352,8 +366,9 @@ async fn sign_in(login: &Api, credentials: &Credentials) -> Result<String, Stage
         .ok_or_else(|| login.refused("signing in gave no access token"))
 }
 
-/// A name that Azure takes: cut to length where needed, with a digest so that two long names stay two.
-fn fitting(name: &str) -> String {
+/// The name of a snapshot as Azure takes it: cut to length where needed, with a digest so that two long names stay
+/// two. A name made so stays as it is.
+pub fn snapshot_name(name: &str) -> String {
     let name: String = name
         .chars()
         .map(|c| {
@@ -377,9 +392,13 @@ mod tests {
 
     #[test]
     fn long_snapshot_names_are_cut_and_stay_apart() {
-        assert_eq!(fitting("landfall-mig-1-1"), "landfall-mig-1-1");
+        assert_eq!(snapshot_name("landfall-mig-1-1"), "landfall-mig-1-1");
         let long = format!("landfall-{}", "x".repeat(128));
-        let (one, two) = (fitting(&format!("{long}-1")), fitting(&format!("{long}-2")));
+        let (one, two) = (
+            snapshot_name(&format!("{long}-1")),
+            snapshot_name(&format!("{long}-2")),
+        );
+        assert_eq!(snapshot_name(&one), one);
         assert_eq!(one.len(), SNAPSHOT_NAME_MAX);
         assert_ne!(one, two);
     }

@@ -243,6 +243,35 @@ async fn a_snapshot_takes_its_time_or_fails() {
 }
 
 #[tokio::test]
+async fn the_snapshots_of_a_machine_are_begun_together() {
+    let machine = json!({"properties": {"storageProfile": {
+        "osDisk": {"managedDisk": {"id": "/disks/os"}},
+        "dataDisks": [{"lun": 0, "managedDisk": {"id": "/disks/data"}}],
+    }}});
+    let answer = |state: &str| {
+        let body = json!({"id": "/snapshots/1", "properties": {"provisioningState": state}});
+        (202, body)
+    };
+    for (first, second, name) in [
+        ("Creating", "Creating", ErrorName::DependencyUnavailable),
+        ("Succeeded", "Creating", ErrorName::DependencyUnavailable),
+        ("Creating", "Failed", REFUSAL),
+    ] {
+        let answers = [
+            token(),
+            (200, machine.clone()),
+            answer(first),
+            answer(second),
+        ];
+        let server = Server::with(answers).await;
+        let machine = azure(&server).await.unwrap();
+        let error = machine.snapshot("x").await.unwrap_err();
+        assert_eq!(error.name, name, "{first} {second}");
+        assert_eq!(server.lines().len(), 4, "{first} {second}");
+    }
+}
+
+#[tokio::test]
 async fn failures_are_classed_and_never_hold_a_secret() {
     for (status, name) in [
         (401, REFUSAL),

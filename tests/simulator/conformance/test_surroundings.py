@@ -136,8 +136,9 @@ def test_the_sources_systems(simulator):
     assert simulator.call("POST", f"{compute}/virtualMachines/vm-az/deallocate", headers=bearer)[0] == 202
     assert power() == "PowerState/deallocated"
     snapshot = f"{compute}/snapshots/before"
-    assert simulator.call("PUT", snapshot, {"location": "westeurope"}, bearer)[0] == 201
-    assert simulator.call("GET", snapshot, headers=bearer)[0] == 200
+    for method, status, state in (("PUT", 202, "Creating"), ("PUT", 200, "Succeeded"), ("GET", 200, "Succeeded")):
+        answer = simulator.call(method, snapshot, {"location": "westeurope"} if method == "PUT" else None, bearer)
+        assert (answer[0], json.loads(answer[2])["properties"]["provisioningState"]) == (status, state)
     assert simulator.call("DELETE", snapshot, headers=bearer)[0] == 202
     assert simulator.call("GET", snapshot, headers=bearer)[0] == 404
 

@@ -2,7 +2,7 @@
 
 use crate::world::{Stage, node, server};
 use landfall_domain::{ErrorName, Status};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_agent_is_sent() {
@@ -168,6 +168,36 @@ async fn the_secret_of_the_source_goes_to_no_host_of_the_message_s_choice() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_takes_its_time_is_known_before_it_is_taken() {
+    let stage = Stage::with_outside(json!({})).await;
+    stage.world().snapshot_takes = 2;
+    let name = "landfall-mig-12345-1";
+    for _ in 0..2 {
+        let error = stage.prepare().await.unwrap_err();
+        assert_eq!(error.name, ErrorName::DependencyUnavailable, "{error}");
+        assert_eq!(stage.record().done.snapshot.as_deref(), Some(name));
+    }
+    stage.prepare().await.unwrap();
+    stage.prepare().await.unwrap();
+    assert_eq!(
+        stage.record().done.snapshot.as_deref(),
+        Some("/snapshots/landfall-mig-12345-1")
+    );
+    let world = stage.world();
+    assert_eq!(world.snapshots.len(), 1);
+    assert_eq!(world.noted_before_snapshot, vec![Some(name.to_owned()); 3]);
+}
+
+#[test]
+fn the_workflow_is_as_patient_with_a_snapshot_as_with_a_power_off() {
+    let definition = include_str!("../../../../terraform/workflow/migration.asl.json");
+    let definition: Value = serde_json::from_str(definition).unwrap();
+    let retry = |state: &str| definition["States"][state]["Retry"].clone();
+    assert!(retry("PrepareSource")[1]["ErrorEquals"].is_array());
+    assert_eq!(retry("PrepareSource"), retry("FinalizeCutover"));
+}
+
+#[tokio::test]
 async fn each_call_may_fail_once() {
     let refused = ErrorName::SourcePreparationError;
     let calls = [
@@ -176,6 +206,7 @@ async fn each_call_may_fail_once() {
         (("TransactWriteItems", 2), ErrorName::InternalError),
         (("TransactWriteItems", 3), ErrorName::InternalError),
         (("TransactWriteItems", 4), ErrorName::InternalError),
+        (("TransactWriteItems", 5), ErrorName::InternalError),
         (("PutEvents", 1), ErrorName::InternalError),
         (("GetSecretValue", 1), refused),
         (("azure:snapshot", 1), refused),

@@ -45,27 +45,9 @@ pub fn answer(
         (_, "virtualMachines", [name, action @ ..]) => {
             machine(world, method, name, action.first().copied(), path)
         }
-        ("PUT", "snapshots", [name]) => {
-            let mut snapshot = body.clone();
-            if !snapshot.is_object() {
-                return failure(
-                    400,
-                    "InvalidRequestContent",
-                    "The request content was invalid: it is not a JSON object.",
-                );
-            }
-            snapshot["id"] = format!("/{path}").into();
-            snapshot["name"] = (*name).into();
-            snapshot["properties"]["provisioningState"] = "Succeeded".into();
-            snapshot["properties"]["timeCreated"] = world.clock.wall(world.now).to_string().into();
-            world
-                .sources
-                .snapshots
-                .insert(path.to_owned(), snapshot.clone());
-            Answer::new(201, snapshot)
-        }
-        ("GET", "snapshots", [_]) => match world.sources.snapshots.get(path) {
-            Some(snapshot) => Answer::new(200, snapshot.clone()),
+        ("PUT", "snapshots", [name]) => take_snapshot(world, name, path, body),
+        ("GET", "snapshots", [_]) => match finished(world, path) {
+            Some(snapshot) => Answer::new(200, snapshot),
             None => failure(404, "ResourceNotFound", "The snapshot was not found."),
         },
         ("DELETE", "snapshots", [_]) => Answer::new(
@@ -82,6 +64,37 @@ pub fn answer(
             "The method is not allowed on this resource.",
         ),
     }
+}
+
+/// Azure answers at once and works on: who asks first hears `Creating`, who asks again that it is done.
+fn take_snapshot(world: &mut World, name: &str, path: &str, body: &Value) -> Answer {
+    if !body.is_object() {
+        return failure(
+            400,
+            "InvalidRequestContent",
+            "The request content was invalid: it is not a JSON object.",
+        );
+    }
+    if let Some(snapshot) = finished(world, path) {
+        return Answer::new(200, snapshot);
+    }
+    let mut snapshot = body.clone();
+    snapshot["id"] = format!("/{path}").into();
+    snapshot["name"] = name.into();
+    snapshot["properties"]["provisioningState"] = "Creating".into();
+    snapshot["properties"]["timeCreated"] = world.clock.wall(world.now).to_string().into();
+    world
+        .sources
+        .snapshots
+        .insert(path.to_owned(), snapshot.clone());
+    Answer::new(202, snapshot)
+}
+
+/// A snapshot that was begun before; by now it is taken.
+fn finished(world: &mut World, path: &str) -> Option<Value> {
+    let snapshot = world.sources.snapshots.get_mut(path)?;
+    snapshot["properties"]["provisioningState"] = "Succeeded".into();
+    Some(snapshot.clone())
 }
 
 fn machine(

@@ -44,6 +44,10 @@ pub(crate) struct World {
     pub(crate) cmf_status: String,
     /// Snapshots taken by the source's platform.
     pub(crate) snapshots: Vec<String>,
+    /// How often the platform says that it is still at it.
+    pub(crate) snapshot_takes: usize,
+    /// What the record said of the snapshot each time it was asked for.
+    pub(crate) noted_before_snapshot: Vec<Option<String>>,
     /// What the record said when the outside was changed.
     pub(crate) noted_before_cmf: bool,
 }
@@ -95,6 +99,8 @@ impl Stage {
             failing: None,
             cmf_status: "Not started".into(),
             snapshots: vec![],
+            snapshot_takes: 0,
+            noted_before_snapshot: vec![],
             noted_before_cmf: false,
         }));
         let deps = aws::deps(&world);

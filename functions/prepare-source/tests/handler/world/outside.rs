@@ -92,7 +92,14 @@ async fn take(State(world): State<Shared>, Path(name): Path<String>) -> (StatusC
             Json(json!({"error": {"code": "Denied"}})),
         );
     }
+    let noted = world.record().done.snapshot;
+    world.noted_before_snapshot.push(noted);
     let id = format!("/snapshots/{name}");
+    if world.snapshot_takes > 0 {
+        world.snapshot_takes -= 1;
+        let body = json!({"id": id, "properties": {"provisioningState": "Creating"}});
+        return (StatusCode::ACCEPTED, Json(body));
+    }
     world.snapshots.push(id.clone());
     let body = json!({"id": id, "properties": {"provisioningState": "Succeeded"}});
     (StatusCode::CREATED, Json(body))
