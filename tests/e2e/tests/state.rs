@@ -176,6 +176,36 @@ async fn another_attempt_goes_on_with_the_history() {
 }
 
 #[tokio::test]
+async fn a_migration_whose_record_expired_goes_on_with_its_history() {
+    let table = Table::new().await;
+    let first = table.created("expired").await;
+    let key = Key::of(&first);
+    let failed = Change::to(Status::Failed, EventType::MigrationFailed);
+    let ended = table.store.transition(first, &failed, noon()).await;
+    let (ended, _) = ended.expect("an end");
+    // What the time to live does after 400 days.
+    let delete = table.stack.dynamodb.delete_item().table_name(&table.name);
+    let delete = delete
+        .key("pk", AttributeValue::S(key.pk()))
+        .key("sk", AttributeValue::S("STATE".into()));
+    delete.send().await.expect("DeleteItem");
+
+    let again = table.created("expired").await;
+    assert_eq!(
+        (again.status, again.attempt, again.event_seq),
+        (Status::Requested, ended.attempt + 1, ended.event_seq + 1)
+    );
+    let history = table.store.history(&key).await.expect("history");
+    assert_eq!((history.len(), verify_history(&history)), (3, Ok(())));
+    let twice = table
+        .store
+        .create(table.record("expired"), &requested(), noon())
+        .await;
+    assert_eq!(twice.expect_err("a third create").name, ErrorName::Conflict);
+    table.drop().await;
+}
+
+#[tokio::test]
 async fn migrations_are_found_by_wave_by_application_and_by_status() {
     let table = Table::new().await;
     let (one, two) = (table.created("one").await, table.created("two").await);

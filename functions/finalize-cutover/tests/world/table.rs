@@ -135,7 +135,7 @@ pub(crate) fn dynamodb(world: &Arc<Mutex<World>>) -> aws_sdk_dynamodb::Client {
                 |w, input| {
                     assert_eq!(
                         input.update_expression(),
-                        Some("REMOVE waitKey SET closed = :yes")
+                        Some("REMOVE waitKey SET closed = :yes, expiresAt = :expires")
                     );
                     let Some(item) = w.items.get_mut(&key_of(input.key().unwrap())) else {
                         return Err(code!(update::UpdateItemError, CONDITION));

@@ -83,10 +83,15 @@ pub(crate) fn expiry(now: Timestamp) -> i64 {
         .as_second()
 }
 
+/// As [`expiry`], of something written at a time of the table's own. What has no readable time does not expire.
+pub(crate) fn expiry_of(written_at: &str) -> i64 {
+    expiry(written_at.parse().unwrap_or(Timestamp::MAX))
+}
+
 pub(crate) fn record_item(record: &MigrationRecord) -> Result<Item, StageError> {
     let key = Key::of(record);
-    let ended = record.ended_at.as_deref().and_then(|at| at.parse().ok());
-    let mut item = sub_item(&key, STATE, record, ended.map(expiry))?;
+    let expires_at = record.ended_at.as_deref().map(expiry_of);
+    let mut item = sub_item(&key, STATE, record, expires_at)?;
     let (tenant, status) = (&record.tenant_id, record.status);
     item.insert(
         "waveKey".into(),
@@ -108,6 +113,7 @@ pub(crate) fn record_of(item: Item) -> Result<MigrationRecord, StageError> {
     serde_dynamo::from_item(item).map_err(internal)
 }
 
+/// A history entry. It never expires: whoever verifies the chain needs all of it.
 pub(crate) fn history_item(
     record: &MigrationRecord,
     entry: &HistoryEntry,

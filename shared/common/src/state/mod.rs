@@ -26,7 +26,8 @@ use crate::aws_error::{AwsResultExt, stage_error};
 pub use item::Key;
 use item::{internal, text};
 
-/// How long the items of an ended migration are kept, in days.
+/// How long the record of an ended migration, its closed launches and a rejection are kept, in days. The history is kept
+/// for good: it is the proof of what was done, and a migration submitted again under the ID goes on with it.
 pub const RETENTION_DAYS: i64 = 400;
 
 /// Reads and writes migrations.
@@ -152,7 +153,9 @@ impl StateStore {
         })
     }
 
-    /// Writes the first record of a migration, with its first history entry.
+    /// Writes the first record of a migration, with its first history entry. Where an earlier record of the ID has
+    /// expired, the history goes on from its last entry and the attempts from its last one: what an attempt is known
+    /// by elsewhere (an execution, a launch, a snapshot) is never met again.
     ///
     /// # Errors
     /// `Conflict` when the migration is there already.
@@ -162,7 +165,16 @@ impl StateStore {
         change: &Change,
         now: Timestamp,
     ) -> Result<(MigrationRecord, Detail), StageError> {
-        self.write(record, None, change, now).await
+        match self.write(record.clone(), None, change, now).await {
+            // Nearly every ID is new, so the history is asked for only once it is known to be in the way.
+            Err(error) if error.name == ErrorName::Conflict => {
+                match self.last_entry(&Key::of(&record)).await? {
+                    Some(last) => self.write(after(last, record), None, change, now).await,
+                    None => Err(error),
+                }
+            }
+            written => written,
+        }
     }
 
     /// Replaces the record of an ended attempt with the first one of the next; the history goes on.
@@ -332,6 +344,26 @@ impl StateStore {
         self.under(key, "EVENT#").await
     }
 
+    async fn last_entry(&self, key: &Key) -> Result<Option<HistoryEntry>, StageError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .limit(1)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(&key.pk()))
+            .expression_attribute_values(":prefix", text("EVENT#"))
+            .send()
+            .await
+            .or_stage(ErrorName::InternalError, "Query")?;
+        let last = answer.items.unwrap_or_default().into_iter().next();
+        last.map(serde_dynamo::from_item)
+            .transpose()
+            .map_err(internal)
+    }
+
     /// The refused messages, oldest first.
     pub async fn rejections(&self, key: &Key) -> Result<Vec<Rejection>, StageError> {
         self.under(key, "REJECTION#").await
@@ -419,6 +451,14 @@ impl StateStore {
         };
         item::all(query).await
     }
+}
+
+/// A first record that goes on from the last entry of an older one.
+fn after(last: HistoryEntry, mut record: MigrationRecord) -> MigrationRecord {
+    record.attempt = record.attempt.max(last.detail.attempt.saturating_add(1));
+    record.event_seq = last.seq;
+    record.event_hash = last.hash;
+    record
 }
 
 /// The event of a change, from the record as it is after it.

@@ -15,6 +15,9 @@ use super::StateStore;
 use super::item::{self, Key, internal, text};
 use crate::aws_error::{AwsResultExt, stage_error};
 
+/// Closes a launch: it leaves the index, and the table (with its task token) when its migration's record may.
+const CLOSE: &str = "REMOVE waitKey SET closed = :yes, expiresAt = :expires";
+
 /// What a wait is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -299,10 +302,11 @@ impl StateStore {
                 .table_name(&self.table)
                 .key("pk", pk)
                 .key("sk", sk)
-                .update_expression("REMOVE waitKey SET closed = :yes")
+                .update_expression(CLOSE)
                 .condition_expression("taskToken = :token")
                 .expression_attribute_values(":token", token)
                 .expression_attribute_values(":yes", AttributeValue::Bool(true))
+                .expression_attribute_values(":expires", expires(wait))
                 .send()
                 .await;
             return applied(update.err(), "UpdateItem");
@@ -335,9 +339,10 @@ impl StateStore {
                     .table_name(&self.table)
                     .key("pk", pk)
                     .key("sk", sk)
-                    .update_expression("REMOVE waitKey SET closed = :yes")
+                    .update_expression(CLOSE)
                     .condition_expression("attribute_exists(pk)")
                     .expression_attribute_values(":yes", AttributeValue::Bool(true))
+                    .expression_attribute_values(":expires", expires(wait))
                     .send()
                     .await;
                 applied(update.err(), "UpdateItem")?;
@@ -370,6 +375,10 @@ impl StateStore {
 
 fn number(n: u32) -> AttributeValue {
     AttributeValue::N(n.to_string())
+}
+
+fn expires(wait: &Wait) -> AttributeValue {
+    AttributeValue::N(item::expiry_of(&wait.created_at).to_string())
 }
 
 /// Whether a conditional write was applied; a failed condition is an answer, not an error.

@@ -134,6 +134,12 @@ pub(crate) fn dynamodb(items: &Arc<Mutex<Items>>, calls: &Calls) -> aws_sdk_dyna
             if input.index_name() == Some("waits") {
                 found.sort_by_key(|item| item["dueAt"].as_s().unwrap().clone());
             }
+            if input.scan_index_forward() == Some(false) {
+                found.reverse();
+            }
+            if let Some(limit) = input.limit() {
+                found.truncate(limit.try_into().unwrap());
+            }
             Ok(query::QueryOutput::builder().set_items(Some(found)).build())
         }
     );
