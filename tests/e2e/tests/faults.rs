@@ -13,7 +13,7 @@ use landfall_e2e::{Migration, Stack, unique};
 use serde_json::json;
 
 /// How long a migration may take that waits for its launch message several times.
-const DEADLINE: Duration = Duration::from_secs(240);
+const DEADLINE: Duration = Duration::from_mins(4);
 
 /// Calls to MGN that must not be doubled, and how often each takes effect for a server that is cut over, and for one
 /// that is rolled back after its test.
