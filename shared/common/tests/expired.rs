@@ -92,6 +92,7 @@ async fn a_closed_launch_does_not_keep_its_task_token_for_ever() {
     let aws = Aws::default();
     let store = aws.store();
     let launch = |kind| Wait {
+        retry_count: 0,
         key: key("mig-1"),
         attempt: 1,
         correlation_id: "c-1".into(),
