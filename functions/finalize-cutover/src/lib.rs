@@ -92,7 +92,8 @@ enum Phase {
 /// Ends a migration well; answers `{"status"}`.
 ///
 /// # Errors
-/// `CutoverError` for what cannot be finalized (the workflow rolls back), transient names for what may work later.
+/// `CutoverError` for what cannot be finalized (the workflow rolls back), `PrerequisiteError` when the migration
+/// belongs to another execution, transient names for what may work later.
 pub async fn handle(
     deps: &Deps,
     event: Value,
@@ -101,7 +102,7 @@ pub async fn handle(
     let input: Input = stage::read(event)?;
     let record = deps.journal.store.require(&input.stage.key()).await?;
     telemetry::identify(&record);
-    belongs(&record, &input.stage)?;
+    input.stage.speaks_for(&record)?;
     // Boxed here and below: a future of many SDK calls is large, and each level would copy it.
     let record = match record.status {
         // The answer of the run before was lost on its way.
@@ -118,22 +119,6 @@ pub async fn handle(
         _ => Box::pin(finalize(deps, record, invocation.now)).await?,
     };
     Ok(json!({ "status": record.status }))
-}
-
-/// Refuses to work for an execution that does not own the migration.
-fn belongs(record: &MigrationRecord, input: &StageInput) -> Result<(), StageError> {
-    if record.attempt == input.attempt
-        && record.execution_arn.as_deref() == Some(input.execution_arn.as_str())
-    {
-        return Ok(());
-    }
-    Err(StageError::new(
-        ErrorName::Conflict,
-        format!(
-            "attempt {} of the migration belongs to another workflow execution",
-            record.attempt
-        ),
-    ))
 }
 
 async fn complete(

@@ -330,7 +330,7 @@ async fn another_execution_s_migration_is_left_alone() {
     let stage = Stage::new().await;
     for members in [json!({"executionArn": "other"}), json!({"attempt": 2})] {
         let error = stage.run(members).await.unwrap_err();
-        assert_eq!(error.name, ErrorName::Conflict);
+        assert_eq!(error.name, ErrorName::PrerequisiteError);
     }
     assert_eq!(stage.parts.world().calls, ["GetItem", "GetItem"]);
 }

@@ -93,7 +93,8 @@ struct Input {
 /// Rolls a migration back; answers `{"status", "failure"}`. An ended migration is left as it is.
 ///
 /// # Errors
-/// Transient names alone, except for bugs: a compensation that is refused ends in FROZEN, not in an error.
+/// Transient names alone, except for bugs: a compensation that is refused ends in FROZEN, not in an error. And
+/// `PrerequisiteError` for a migration that belongs to another execution.
 pub async fn handle(
     deps: &Deps,
     event: Value,
@@ -102,7 +103,7 @@ pub async fn handle(
     let input: Input = stage::read(event)?;
     let record = deps.journal.store.require(&input.stage.key()).await?;
     telemetry::identify(&record);
-    belongs(&record, &input.stage)?;
+    input.stage.speaks_for(&record)?;
     let record = if record.status.is_end() {
         record
     } else {
@@ -110,22 +111,6 @@ pub async fn handle(
         Box::pin(roll_back(deps, record, &input.failure, &invocation)).await?
     };
     Ok(json!({ "status": record.status, "failure": record.failure }))
-}
-
-/// Refuses to work for an execution that does not own the migration.
-fn belongs(record: &MigrationRecord, input: &StageInput) -> Result<(), StageError> {
-    if record.attempt == input.attempt
-        && record.execution_arn.as_deref() == Some(input.execution_arn.as_str())
-    {
-        return Ok(());
-    }
-    Err(StageError::new(
-        ErrorName::Conflict,
-        format!(
-            "attempt {} of the migration belongs to another workflow execution",
-            record.attempt
-        ),
-    ))
 }
 
 async fn roll_back(

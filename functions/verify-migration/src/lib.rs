@@ -79,7 +79,8 @@ struct Verify {
 /// Verifies the instance of a launch.
 ///
 /// # Errors
-/// `DependencyUnavailable` while it starts or has tries left, `VerificationError` when it does not pass.
+/// `DependencyUnavailable` while it starts or has tries left, `VerificationError` when it does not pass; those of
+/// [`StageInput::check`].
 pub async fn handle(
     deps: &Deps,
     event: Value,
@@ -89,15 +90,7 @@ pub async fn handle(
     let now = invocation.now;
     let record = deps.journal.store.require(&call.input.key()).await?;
     telemetry::identify(&record);
-    if record.attempt != call.input.attempt || record.status.is_end() {
-        return Err(StageError::new(
-            ErrorName::VerificationError,
-            format!(
-                "attempt {} of {} has ended",
-                call.input.attempt, record.migration_id
-            ),
-        ));
-    }
+    call.input.check(&record)?;
     let record = match (call.phase, record.status) {
         (Phase::Test, Status::Testing) | (Phase::Cutover, Status::CuttingOver) => {
             let record = check(deps, record, &call, now).await?;

@@ -297,13 +297,19 @@ async fn every_call_may_fail_once_and_the_next_try_verifies() {
 #[tokio::test]
 async fn an_attempt_that_is_over_and_an_event_that_is_wrong_are_refused() {
     let stage = Stage::new(Status::Testing, &[200]).await;
-    let mut event = stage_input("mig-1", json!({ "phase": "test" }));
-    event["attempt"] = json!(2);
-    let error = handle(&stage.deps(), event, invocation("r"))
-        .await
-        .unwrap_err();
-    assert_eq!(error.name, ErrorName::VerificationError);
+    for (member, value) in [("attempt", json!(2)), ("executionArn", json!("arn:other"))] {
+        let mut event = stage_input("mig-1", json!({ "phase": "test" }));
+        event[member] = value;
+        let error = handle(&stage.deps(), event, invocation("r"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.name, ErrorName::PrerequisiteError, "{member}");
+    }
     assert!(stage.aws.happened("mig-1").await.is_empty());
+
+    let ended = Stage::new(Status::Frozen, &[200]).await;
+    let error = ended.verify("test", 0).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ValidationError);
 
     let event = stage_input("mig-1", json!({}));
     let error = handle(&stage.deps(), event, invocation("r"))

@@ -239,8 +239,11 @@ async fn each_call_may_fail_once() {
 async fn only_its_own_attempt_and_execution_may_speak() {
     let stage = Stage::new(json!({}));
     for (members, name) in [
-        (json!({"attempt": 2}), ErrorName::Conflict),
-        (json!({"executionArn": "arn:other"}), ErrorName::Conflict),
+        (json!({"attempt": 2}), ErrorName::PrerequisiteError),
+        (
+            json!({"executionArn": "arn:other"}),
+            ErrorName::PrerequisiteError,
+        ),
         (json!({"phase": "unknown"}), ErrorName::InternalError),
     ] {
         let error = stage.run(members).await.unwrap_err();

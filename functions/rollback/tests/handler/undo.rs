@@ -195,7 +195,7 @@ async fn another_execution_s_migration_is_left_alone() {
         let error = handle(&stage.deps, event, world::invocation())
             .await
             .unwrap_err();
-        assert_eq!(error.name, ErrorName::Conflict);
+        assert_eq!(error.name, ErrorName::PrerequisiteError);
     }
     assert_eq!(stage.parts.world().calls, ["GetItem", "GetItem"]);
 }
