@@ -10,6 +10,8 @@
 mod instance;
 mod probe;
 
+use std::collections::BTreeMap;
+
 use aws_config::SdkConfig;
 use jiff::Timestamp;
 use landfall_common::state::Change;
@@ -20,9 +22,11 @@ use landfall_domain::{ErrorName, EventType, Finding, MigrationRecord, StageError
 use landfall_mgn::Mgn;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-/// After so many retries by the workflow an instance that never became ready counts as failed. Below the
-/// workflow's own limit of 30, so that the reason given is ours.
+/// After so many retries by the workflow an instance that never became ready, or whose checks have not passed, counts
+/// as failed: the start and the rounds of checks share them. Below the workflow's own limit of 30, so that the reason
+/// given is ours.
 const MAX_RETRIES: u32 = 28;
 
 /// What the function works with.
@@ -143,7 +147,7 @@ async fn check(
     let round = record.done.health_rounds + 1;
     match health::verdict(failed, round) {
         Verdict::Healthy => Ok(record),
-        Verdict::TryAgain(findings) => {
+        Verdict::TryAgain(findings) if call.retry_count < MAX_RETRIES => {
             let mut record = record;
             record.done.health_rounds = round;
             deps.journal.store.save(record, now).await?;
@@ -156,19 +160,30 @@ async fn check(
             )
             .findings(findings))
         }
-        Verdict::Unhealthy(findings) => Err(unhealthy(deps, record, findings, now).await?),
+        Verdict::TryAgain(findings) | Verdict::Unhealthy(findings) => Err(unhealthy(deps, record, findings, now).await?),
     }
 }
 
+/// Tries every check once, all at the same time: one after the other, twenty of twenty seconds would outlive the
+/// function. Gives the failed ones with their number of attempts, in the order of the request.
 async fn probe_all(deps: &Deps, record: &MigrationRecord, target: &Target) -> Vec<(u32, Finding)> {
-    let mut failed = Vec::new();
+    let mut probes = JoinSet::new();
     for (index, check) in record.request.health_checks.iter().enumerate() {
-        let seen = probe::probe(&deps.http, check, target).await;
-        failed.extend(
-            health::judge(index, check, &seen, target).map(|finding| (check.attempts(), finding)),
-        );
+        let (http, check, target) = (deps.http.clone(), check.clone(), target.clone());
+        probes.spawn(async move { (index, probe::probe(&http, &check, &target).await) });
     }
-    failed
+    let mut seen = BTreeMap::new();
+    while let Some(probed) = probes.join_next().await {
+        seen.extend(probed.ok());
+    }
+    let checks = record.request.health_checks.iter().enumerate();
+    checks
+        .filter_map(|(index, check)| {
+            let seen = seen.remove(&index).unwrap_or_else(probe::died);
+            let finding = health::judge(index, check, &seen, target)?;
+            Some((check.attempts(), finding))
+        })
+        .collect()
 }
 
 /// Writes down that the instance failed; gives the error for the workflow.

@@ -46,6 +46,11 @@ pub(crate) async fn probe(http: &reqwest::Client, check: &HealthCheck, target: &
     }
 }
 
+/// What a try saw that ended without an answer of its own: a panic, which must not count as passed.
+pub(crate) fn died() -> Seen {
+    Seen::Nothing("the check itself failed".to_owned())
+}
+
 async fn get(http: &reqwest::Client, url: &str, limit: Duration) -> Result<Seen, reqwest::Error> {
     let mut answer = http.get(url).timeout(limit).send().await?;
     let status = answer.status().as_u16();

@@ -262,6 +262,41 @@ async fn an_application_that_stays_ill_fails_after_its_own_number_of_tries() {
 }
 
 #[tokio::test]
+async fn a_slow_start_leaves_an_ill_application_fewer_rounds_but_the_right_reason() {
+    let stage = Stage::new(Status::Testing, &[503]).await;
+    let error = stage.verify("test", 27).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::DependencyUnavailable);
+    // The workflow gives up at 30 retries, with rounds to spare here.
+    let error = stage.verify("test", 28).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::VerificationError);
+    assert_eq!(error.findings[0].code, "HEALTH_CHECK_FAILED");
+    assert_eq!(stage.aws.happened("mig-1").await, ["HealthCheckFailed"]);
+}
+
+#[tokio::test]
+async fn checks_are_tried_at_the_same_time_and_told_in_order() {
+    let stage = Stage::new(Status::Testing, &[200]).await;
+    // Takes connections, and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let mut record = stage.aws.record("mig-1").await;
+    // The first takes longest: the order is not that of the answers.
+    let checks = (0..20).map(|index| {
+        json!({"kind": "http", "url": url, "attempts": 1, "timeoutSeconds": if index == 0 { 2 } else { 1 }})
+    });
+    record.request.health_checks = serde_json::from_value(checks.collect()).unwrap();
+    let store = stage.aws.store();
+    store.save(record, support::now()).await.unwrap();
+    let started = std::time::Instant::now();
+    let error = stage.verify("test", 0).await.unwrap_err();
+    let took = started.elapsed();
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+    let pointers: Vec<_> = error.findings.iter().map(|f| f.pointer.clone()).collect();
+    let wanted: Vec<_> = (0..20).map(|index| format!("/healthChecks/{index}")).collect();
+    assert_eq!(pointers, wanted);
+}
+
+#[tokio::test]
 async fn every_call_may_fail_once_and_the_next_try_verifies() {
     let calls = {
         let stage = Stage::new(Status::Testing, &[200]).await;
