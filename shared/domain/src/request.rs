@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// The tenant of a request that names none.
 pub const DEFAULT_TENANT: &str = "default";
 /// The replication lag, in seconds, above which a server is not ready, unless the request says otherwise.
 pub const DEFAULT_MAX_LAG_SECONDS: u32 = 300;
+/// The longest soak, in seconds: seven days. The workflow's own time limit counts with it.
+pub const MAX_SOAK_SECONDS: u32 = 604_800;
 
 /// Where the server runs today.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -283,8 +285,12 @@ pub struct Policy {
     /// The highest age of the last snapshot a launch may start with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_snapshot_age_seconds: Option<u32>,
-    /// How long the target runs before finalize.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How long the target runs before finalize, in seconds; [`MAX_SOAK_SECONDS`] at most.
+    #[serde(
+        default,
+        deserialize_with = "soak_within_limit",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub soak_seconds: Option<u32>,
     /// How old a test may be for a cutover without a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -339,6 +345,13 @@ impl MigrationRequest {
     }
 }
 
+/// The schema refuses a longer soak in a message. A record that was accepted under an earlier schema must stay
+/// readable, and its soak still has to fit the execution: it is cut.
+fn soak_within_limit<'de, D: Deserializer<'de>>(source: D) -> Result<Option<u32>, D::Error> {
+    let seconds = Option::<u32>::deserialize(source)?;
+    Ok(seconds.map(|seconds| seconds.min(MAX_SOAK_SECONDS)))
+}
+
 fn default_tenant() -> String {
     DEFAULT_TENANT.to_owned()
 }
@@ -354,4 +367,35 @@ const fn default_timeout_seconds() -> u32 {
 }
 const fn default_ttl() -> u32 {
     60
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_soak_of_an_earlier_schema_is_cut_and_one_within_the_limit_is_not() {
+        for (stored, soak) in [
+            (json!({"soakSeconds": 2_592_000}), Some(MAX_SOAK_SECONDS)),
+            (json!({"soakSeconds": 604_800}), Some(604_800)),
+            (json!({"soakSeconds": 60}), Some(60)),
+            (json!({}), None),
+        ] {
+            let policy: Policy = serde_json::from_value(stored.clone()).unwrap();
+            assert_eq!(policy.soak_seconds, soak, "{stored}");
+        }
+    }
+
+    #[test]
+    fn a_message_with_a_longer_soak_is_refused() {
+        let message = |seconds: u32| {
+            let mut message = serde_json::to_value(crate::record::tests::request()).unwrap();
+            message["policy"] = json!({ "soakSeconds": seconds });
+            crate::schema::parse(&message.to_string())
+        };
+        assert!(message(MAX_SOAK_SECONDS).is_ok());
+        let refused = message(MAX_SOAK_SECONDS + 1).unwrap_err();
+        assert_eq!(refused.findings[0].pointer, "/policy/soakSeconds");
+    }
 }
