@@ -36,7 +36,7 @@ pub(crate) async fn note_finalized(
     Ok(record)
 }
 
-/// Leaves `TESTING` or `CUTTING_OVER`, in which MGN terminates nothing.
+/// Leaves `TESTING` or `CUTTING_OVER`, in which MGN terminates nothing, or a `READY_FOR_CUTOVER` that we made.
 pub(crate) async fn revert_lifecycle(
     deps: &Deps,
     record: &MigrationRecord,
@@ -62,6 +62,11 @@ pub(crate) async fn revert_lifecycle(
                 "source server {} is in CUTOVER: somebody finalized it outside Landfall",
                 server.id
             ),
+        )),
+        // Without a launch of ours somebody else's is running there: leaving it would be their loss.
+        "TESTING" | "CUTTING_OVER" if launch.is_none() => Ok(format!(
+            "{} is {} by a launch that is not ours, and stays so",
+            server.id, server.lifecycle
         )),
         "TESTING" | "CUTTING_OVER" | "READY_FOR_CUTOVER" if server.lifecycle != to => {
             deps.mgn.change_lifecycle(&server.id, to, REFUSED).await?;

@@ -103,6 +103,9 @@ pub struct Done {
     /// The test launch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<Launch>,
+    /// Whether an untested server was moved from `READY_FOR_TEST` to `READY_FOR_CUTOVER` in MGN, noted before it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub moved_to_cutover: bool,
     /// The cutover launch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cutover: Option<Launch>,
@@ -345,6 +348,16 @@ pub(crate) mod tests {
             failure: None,
             callback: None,
         }
+    }
+
+    #[test]
+    fn a_record_from_before_a_member_was_there_is_read_and_the_member_keeps_its_name() {
+        let mut done: Done = serde_json::from_value(serde_json::json!({})).unwrap();
+        assert!(!done.moved_to_cutover);
+        assert_eq!(serde_json::to_value(&done).unwrap(), serde_json::json!({}));
+        done.moved_to_cutover = true;
+        let stored = serde_json::to_value(&done).unwrap();
+        assert_eq!(stored, serde_json::json!({"movedToCutover": true}));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::record::{
-    DnsChange, LaunchAction, LaunchTemplateChange, MigrationRecord, PreviousStatus,
+    DnsChange, Done, LaunchAction, LaunchTemplateChange, MigrationRecord, PreviousStatus,
 };
 
 /// One thing to undo. Each is idempotent, and verified by the rollback function after it is done.
@@ -25,8 +25,8 @@ pub enum Compensation {
     RestoreCmdb,
     /// Take the server's MGN lifecycle back: it must be left before a target may be terminated.
     RevertLifecycle {
-        /// Which launch is undone; a test goes back to `READY_FOR_TEST`, a cutover to `READY_FOR_CUTOVER` where a
-        /// test preceded it in this attempt, else to `READY_FOR_TEST`.
+        /// Which launch is undone, or was made ready; a test goes back to `READY_FOR_TEST`, a cutover to
+        /// `READY_FOR_CUTOVER` where a test preceded it in this attempt, else to `READY_FOR_TEST`.
         action: LaunchAction,
         /// The MGN lifecycle state to return to.
         to: String,
@@ -111,19 +111,16 @@ pub fn plan(record: &MigrationRecord) -> RollbackPlan {
                     .as_ref()
                     .map(|launch| (LaunchAction::Test, launch))
             });
-        if let Some((action, launch)) = latest {
-            let tested = done
-                .test
-                .as_ref()
-                .is_some_and(|test| test.verified_at.is_some());
-            let to = match action {
-                LaunchAction::Cutover if tested => "READY_FOR_CUTOVER",
-                LaunchAction::Cutover | LaunchAction::Test => "READY_FOR_TEST",
-            };
+        let ready_for = latest.map(|(action, _)| action);
+        // Without a launch there may still be a server that was made ready for its cutover untested.
+        let moved = done.moved_to_cutover.then_some(LaunchAction::Cutover);
+        if let Some(action) = ready_for.or(moved) {
             plan.compensations.push(Compensation::RevertLifecycle {
                 action,
-                to: to.to_owned(),
+                to: lifecycle_before(done, action).to_owned(),
             });
+        }
+        if let Some((action, launch)) = latest {
             plan.compensations.push(Compensation::TerminateTarget {
                 action,
                 job_id: launch.job_id.clone(),
@@ -152,6 +149,18 @@ pub fn plan(record: &MigrationRecord) -> RollbackPlan {
         plan.kept.push(format!("the source snapshot {snapshot}"));
     }
     plan
+}
+
+/// The MGN lifecycle that a launch, or the move before it, began from.
+fn lifecycle_before(done: &Done, action: LaunchAction) -> &'static str {
+    let tested = done
+        .test
+        .as_ref()
+        .is_some_and(|test| test.verified_at.is_some());
+    match action {
+        LaunchAction::Cutover if tested && !done.moved_to_cutover => "READY_FOR_CUTOVER",
+        LaunchAction::Cutover | LaunchAction::Test => "READY_FOR_TEST",
+    }
 }
 
 #[cfg(test)]
@@ -223,6 +232,27 @@ mod tests {
                     job_id: "mgnjob-2".into()
                 })
         );
+    }
+
+    #[test]
+    fn a_server_that_was_moved_on_untested_goes_back_even_without_a_launch() {
+        let mut record = record();
+        record.done.moved_to_cutover = true;
+        let back = Compensation::RevertLifecycle {
+            action: LaunchAction::Cutover,
+            to: "READY_FOR_TEST".into(),
+        };
+        assert_eq!(plan(&record).compensations, std::slice::from_ref(&back));
+        record.done.cutover = Some(launch("mgnjob-2"));
+        // Whatever was tested, it came from READY_FOR_TEST.
+        record.done.test = Some(Launch {
+            verified_at: Some("x".into()),
+            ..launch("mgnjob-1")
+        });
+        assert_eq!(plan(&record).compensations[0], back);
+        assert_eq!(names(&record), ["REVERT_LIFECYCLE", "TERMINATE_TARGET"]);
+        record.done.finalized_at = Some("x".into());
+        assert!(names(&record).is_empty(), "CUTOVER is for good");
     }
 
     #[test]

@@ -181,3 +181,24 @@ async fn while_launches_are_being_started_the_rollback_waits() {
     store.release_lease(&lease.unwrap()).await.unwrap();
     assert_eq!(stage.finish().await.unwrap()["status"], "FAILED");
 }
+
+#[tokio::test]
+async fn a_server_that_was_moved_on_untested_is_ready_for_its_test_again() {
+    for (before, after) in [
+        ("READY_FOR_CUTOVER", "READY_FOR_TEST"),
+        // Noted, and not done any more.
+        ("READY_FOR_TEST", "READY_FOR_TEST"),
+        // Somebody launched it outside Landfall since.
+        ("CUTTING_OVER", "CUTTING_OVER"),
+    ] {
+        let stage = Stage::before_launch(LaunchAction::Cutover).await;
+        stage
+            .parts
+            .change_record(|record| record.done.moved_to_cutover = true);
+        stage.parts.world().lifecycle = before.into();
+        assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+        let world = stage.parts.world();
+        assert_eq!(world.lifecycle, after, "{before}");
+        assert_eq!(world.terminations, 0, "{before}");
+    }
+}
