@@ -7,6 +7,12 @@
 //! tried again. The first compensation that is refused stops the walk: the later ones rest on it (a target must
 //! not go while users are still on it), and the migration is FROZEN for a person.
 //!
+//! With `"action": "freeze"` it undoes nothing and only writes that the migration is FROZEN: the workflow asks for it
+//! when the rollback itself has failed, so that the record does not say for ever what was true before.
+//!
+//! A migration that nobody has claimed is claimed first: its execution could not see its claim, and nobody else would
+//! ever end it.
+//!
 //! Past MGN `FinalizeCutover` nothing is undone at all: the users work on the target, and moving them back to a
 //! source that has missed their writes is no decision for a machine.
 //!
@@ -16,6 +22,7 @@
 
 mod compensate;
 mod failure;
+mod freeze;
 mod launches;
 mod names;
 mod records;
@@ -87,14 +94,33 @@ struct Input {
     #[serde(flatten)]
     stage: StageInput,
     #[serde(default)]
+    action: Action,
+    /// Why the migration failed.
+    #[serde(default)]
     failure: failure::Caught,
+    /// Why the rollback failed, with [`Action::Freeze`].
+    #[serde(default)]
+    caught: failure::Caught,
+    /// When the workflow entered the state, RFC 3339.
+    since: Option<String>,
 }
 
-/// Rolls a migration back; answers `{"status", "failure"}`. An ended migration is left as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Action {
+    /// Undo what was done.
+    #[default]
+    RollBack,
+    /// Write that a person must look, and touch nothing.
+    Freeze,
+}
+
+/// Rolls a migration back, or freezes it; answers `{"status", "failure"}`. An ended migration is left as it is.
 ///
 /// # Errors
 /// Transient names alone, except for bugs: a compensation that is refused ends in FROZEN, not in an error. And
-/// `PrerequisiteError` for a migration that belongs to another execution.
+/// `PrerequisiteError`, for this reason alone, when the migration belongs to another execution: the workflow then
+/// ends without a word.
 pub async fn handle(
     deps: &Deps,
     event: Value,
@@ -103,34 +129,62 @@ pub async fn handle(
     let input: Input = stage::read(event)?;
     let record = deps.journal.store.require(&input.stage.key()).await?;
     telemetry::identify(&record);
-    input.stage.speaks_for(&record)?;
+    let record = own(deps, record, &input.stage, invocation.now).await?;
     let record = if record.status.is_end() {
         record
     } else {
         // Boxed here and below: a future of many SDK calls is large, and each level would copy it.
-        Box::pin(roll_back(deps, record, &input.failure, &invocation)).await?
+        match input.action {
+            Action::RollBack => Box::pin(roll_back(deps, record, &input, &invocation)).await?,
+            Action::Freeze => Box::pin(freeze::only(deps, record, &input, invocation.now)).await?,
+        }
     };
     Ok(json!({ "status": record.status, "failure": record.failure }))
+}
+
+/// Makes sure that the execution owns the migration. One that could not see its claim takes what nobody has claimed:
+/// an execution that claims it at the same time makes one of the two writes fail.
+///
+/// # Errors
+/// `PrerequisiteError` when another execution owns it; `Conflict` when the record changed since it was read.
+async fn own(
+    deps: &Deps,
+    mut record: MigrationRecord,
+    input: &StageInput,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let unclaimed = record.attempt == input.attempt
+        && record.execution_arn.is_none()
+        && record.status == Status::Requested;
+    if unclaimed {
+        record.execution_arn = Some(input.execution_arn.clone());
+        record = deps.journal.store.save(record, now).await?;
+    }
+    input.speaks_for(&record)?;
+    Ok(record)
 }
 
 async fn roll_back(
     deps: &Deps,
     mut record: MigrationRecord,
-    caught: &failure::Caught,
+    input: &Input,
     invocation: &Invocation,
 ) -> Result<MigrationRecord, StageError> {
     let now = invocation.now;
     let started = started_at(deps, &record).await?;
-    let overdue = started.is_some_and(|at| now.duration_since(at) > PATIENCE);
+    // Before anything is written, as long as launches are being started, only the workflow knows since when.
+    let entered = input.since.as_deref().and_then(|at| at.parse().ok());
+    let began: Option<Timestamp> = started.into_iter().chain(entered).min();
+    let overdue = began.is_some_and(|at| now.duration_since(at) > PATIENCE);
     let refused = |error: &StageError| overdue || !error.name.is_transient();
-    record.failure = Some(caught.failure(record.failure.take()));
+    record.failure = Some(input.failure.failure(record.failure.take()));
     record = match prepare(deps, record.clone(), started.is_none(), invocation).await {
         Ok(record) => record,
         Err(error) if refused(&error) => {
             let plan = plan(&record);
             let mut progress = Progress::of(&plan);
             progress.failed("STOP_LAUNCHES", &error);
-            return freeze(deps, record, &progress, now).await;
+            return freeze::after(deps, record, &progress, now).await;
         }
         Err(error) => return Err(error),
     };
@@ -143,7 +197,7 @@ async fn roll_back(
     let mut progress = Progress::of(&plan);
     if !plan.irreversible.is_empty() {
         progress.because = String::from("the point of no return is passed");
-        return freeze(deps, record, &progress, now).await;
+        return freeze::after(deps, record, &progress, now).await;
     }
     let mut changes = Vec::new();
     for compensation in &plan.compensations {
@@ -151,7 +205,7 @@ async fn roll_back(
             Ok(outcome) => progress.did(compensation, &outcome),
             Err(error) if refused(&error) => {
                 progress.failed(compensation.name(), &error);
-                return freeze(deps, record, &progress, now).await;
+                return freeze::after(deps, record, &progress, now).await;
             }
             Err(error) => return Err(error),
         }
@@ -159,7 +213,7 @@ async fn roll_back(
     match deps.dns.settle(&changes).await {
         Err(error) if refused(&error) => {
             progress.failed("RESTORE_DNS", &error);
-            freeze(deps, record, &progress, now).await
+            freeze::after(deps, record, &progress, now).await
         }
         Err(error) => Err(error),
         Ok(()) => end(deps, record, &progress, now).await,
@@ -249,31 +303,6 @@ async fn end(
         json!({ "failure": record.failure, "done": progress.done, "kept": progress.plan.kept }),
     );
     Box::pin(deps.journal.advance(record, change, now)).await
-}
-
-/// A person must look.
-async fn freeze(
-    deps: &Deps,
-    record: MigrationRecord,
-    progress: &Progress<'_>,
-    now: Timestamp,
-) -> Result<MigrationRecord, StageError> {
-    let evidence = json!({
-        "failure": record.failure,
-        "done": progress.done,
-        "kept": progress.plan.kept,
-        "irreversible": progress.plan.irreversible,
-        "notDone": progress.not_done(),
-        "because": progress.because,
-    });
-    let failed = Change::to(record.status, EventType::RollbackFailed)
-        .reason(REFUSED.as_str())
-        .evidence(evidence.clone());
-    let record = Box::pin(deps.journal.advance(record, failed, now)).await?;
-    let frozen = Change::to(Status::Frozen, EventType::MigrationFrozen)
-        .reason(reason(&record))
-        .evidence(evidence);
-    Box::pin(deps.journal.advance(record, frozen, now)).await
 }
 
 /// The error that made the migration fail.

@@ -160,7 +160,9 @@ async fn check(
             )
             .findings(findings))
         }
-        Verdict::TryAgain(findings) | Verdict::Unhealthy(findings) => Err(unhealthy(deps, record, findings, now).await?),
+        Verdict::TryAgain(findings) | Verdict::Unhealthy(findings) => {
+            Err(unhealthy(deps, record, findings, now).await?)
+        }
     }
 }
 

@@ -292,7 +292,9 @@ async fn checks_are_tried_at_the_same_time_and_told_in_order() {
     let took = started.elapsed();
     assert!(took < std::time::Duration::from_secs(10), "{took:?}");
     let pointers: Vec<_> = error.findings.iter().map(|f| f.pointer.clone()).collect();
-    let wanted: Vec<_> = (0..20).map(|index| format!("/healthChecks/{index}")).collect();
+    let wanted: Vec<_> = (0..20)
+        .map(|index| format!("/healthChecks/{index}"))
+        .collect();
     assert_eq!(pointers, wanted);
 }
 

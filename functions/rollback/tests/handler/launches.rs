@@ -3,6 +3,8 @@
 use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_domain::ErrorName;
 use landfall_domain::record::LaunchAction;
+use rollback::handle;
+use serde_json::json;
 
 use crate::stage::{Stage, wait};
 use crate::world::{self, CUTOVER_JOB, Instance, Job, TARGET, key, running};
@@ -201,4 +203,27 @@ async fn a_server_that_was_moved_on_untested_is_ready_for_its_test_again() {
         assert_eq!(world.lifecycle, after, "{before}");
         assert_eq!(world.terminations, 0, "{before}");
     }
+}
+
+#[tokio::test]
+async fn patience_with_launches_that_are_being_started_ends_in_frozen_too() {
+    let stage = Stage::before_launch(LaunchAction::Test).await;
+    let store = &stage.deps.journal.store;
+    let hold = async |now: &str| {
+        let now = world::at(now).now;
+        let lease = store.take_lease("LAUNCH", "another", 120, now).await;
+        assert!(lease.unwrap().is_some());
+    };
+    let run = async |now: &str| {
+        let event = world::event(json!({"since": world::NOW}));
+        handle(&stage.deps, event, world::at(now)).await
+    };
+    let within = "2026-11-21T13:29:00Z";
+    hold(within).await;
+    let error = run(within).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::DependencyUnavailable);
+    let after = "2026-11-21T13:31:00Z";
+    hold(after).await;
+    assert_eq!(run(after).await.unwrap()["status"], "FROZEN");
+    stage.assert_frozen("STOP_LAUNCHES");
 }

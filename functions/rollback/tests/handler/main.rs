@@ -9,7 +9,9 @@
     reason = "helpers of tests"
 )]
 
+mod freeze;
 mod launches;
+mod own;
 mod stage;
 mod undo;
 // The same world that `finalize-cutover` changes: what one does the other must undo.

@@ -2,8 +2,6 @@
 
 use landfall_domain::record::{DnsValue, LaunchAction};
 use landfall_domain::{ErrorName, Status};
-use rollback::handle;
-use serde_json::json;
 
 use crate::stage::Stage;
 use crate::world::{self, Fault, TARGET};
@@ -185,17 +183,4 @@ async fn a_name_that_somebody_changed_since_is_left_and_the_target_stays() {
     assert_eq!(stage.finish().await.unwrap()["status"], "FROZEN");
     stage.assert_frozen("203.0.113.9");
     assert_eq!(stage.parts.world().instances[TARGET].state, "running");
-}
-
-#[tokio::test]
-async fn another_execution_s_migration_is_left_alone() {
-    let stage = Stage::moved().await;
-    for members in [json!({"executionArn": "other"}), json!({"attempt": 2})] {
-        let event = world::event(members);
-        let error = handle(&stage.deps, event, world::invocation())
-            .await
-            .unwrap_err();
-        assert_eq!(error.name, ErrorName::PrerequisiteError);
-    }
-    assert_eq!(stage.parts.world().calls, ["GetItem", "GetItem"]);
 }
