@@ -27,15 +27,33 @@ resource "aws_cloudwatch_metric_alarm" "queue" {
   ok_actions          = var.alarm_topic_arns
 }
 
-# A migration that fails is rolled back and its workflow ends well; one that fails or times out as a workflow is ours.
+# An ordinary rollback ends its execution as failed, so ExecutionsFailed says nothing here. An execution that is stopped or
+# meets its own time limit ends wherever it was, and leaves its migration there.
 resource "aws_cloudwatch_metric_alarm" "workflow" {
-  for_each = toset(["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"])
+  for_each = toset(["ExecutionsTimedOut", "ExecutionsAborted"])
 
   alarm_name          = "${var.name_prefix}-workflow-${each.key}"
   alarm_description   = "A migration workflow ended without rollback or callback; see docs/RUNBOOK.md"
   namespace           = "AWS/States"
   metric_name         = each.key
   dimensions          = { StateMachineArn = module.workflow.arn }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+}
+
+# Emitted by rollback as embedded metric format, like every metric of this namespace with the function as its dimension.
+resource "aws_cloudwatch_metric_alarm" "frozen" {
+  alarm_name          = "${var.name_prefix}-frozen"
+  alarm_description   = "A migration is FROZEN: its rollback was refused or has failed, and a person must look; see docs/RUNBOOK.md"
+  namespace           = "Landfall"
+  metric_name         = "FrozenMigrations"
+  dimensions          = { Function = "rollback" }
   statistic           = "Sum"
   period              = 60
   evaluation_periods  = 1

@@ -110,6 +110,22 @@ run "queues" {
   }
 }
 
+run "alarms" {
+  command = plan
+
+  assert {
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.workflow)) == toset(["ExecutionsTimedOut", "ExecutionsAborted"])
+    error_message = "Every ordinary rollback ends its execution as failed: an alarm on that cries wolf."
+  }
+  assert {
+    condition = [
+      aws_cloudwatch_metric_alarm.frozen.namespace, aws_cloudwatch_metric_alarm.frozen.metric_name,
+      aws_cloudwatch_metric_alarm.frozen.dimensions["Function"],
+    ] == ["Landfall", "FrozenMigrations", "rollback"]
+    error_message = "The alarm for frozen migrations watches another metric than the rollback emits."
+  }
+}
+
 run "events" {
   command = plan
 
