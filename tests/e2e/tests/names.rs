@@ -5,9 +5,10 @@
     reason = "a test stops at the first surprise"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_domain::ErrorName;
+use landfall_domain::request::MAX_SOAK_SECONDS;
 use landfall_e2e::{root, text, workflow};
 use serde_json::Value;
 
@@ -19,6 +20,7 @@ const AWS_ERRORS: &[&str] = &[
     "DynamoDB.RequestLimitExceeded",
     "DynamoDB.SdkClientException",
     "DynamoDB.ThrottlingException",
+    "DynamoDB.TransactionConflictException",
     "Lambda.AWSLambdaException",
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.SdkClientException",
@@ -31,6 +33,7 @@ const AWS_ERRORS: &[&str] = &[
     "SQS.SqsException",
     "Sandbox.Timedout",
     "States.ALL",
+    "States.Timeout",
 ];
 
 /// Tokens of the workflow that are no function.
@@ -137,10 +140,9 @@ fn every_state_says_what_it_is_for_and_no_task_waits_for_ever() {
 }
 
 #[test]
-fn a_catch_of_everything_is_the_last_of_every_task_that_touched_the_world() {
-    // The claim is the exception: before it there is nothing to undo, and nobody to tell.
+fn a_catch_of_everything_is_the_last_of_every_task() {
     for (name, state) in states() {
-        if state["Type"] == "Task" && name != "ClaimMigration" {
+        if state["Type"] == "Task" {
             let last = state["Catch"].as_array().and_then(|all| all.last());
             let last = last.unwrap_or_else(|| panic!("{name} catches nothing"));
             assert_eq!(
@@ -150,6 +152,105 @@ fn a_catch_of_everything_is_the_last_of_every_task_that_touched_the_world() {
             );
         }
     }
+}
+
+/// Every state that may follow a state.
+fn followers(state: &Value) -> Vec<String> {
+    let rules = ["Choices", "Catch"].map(|kind| state[kind].as_array().cloned());
+    let ways = rules.into_iter().flatten().flatten();
+    ways.map(|rule| rule["Next"].clone())
+        .chain([state["Next"].clone(), state["Default"].clone()])
+        .filter_map(|next| next.as_str().map(str::to_owned))
+        .collect()
+}
+
+/// The longest time that a state may take by itself, in seconds: every try up to its time-out, every pause at its
+/// longest.
+fn longest_stay(name: &str, state: &Value) -> u64 {
+    let number = |value: &Value| {
+        let number = value.as_u64();
+        number.unwrap_or_else(|| panic!("{name} sets no limit where it must"))
+    };
+    match state["Type"].as_str() {
+        Some("Task") => {
+            let timeout = number(&state["TimeoutSeconds"]);
+            let retries = state["Retry"].as_array().into_iter().flatten();
+            let again = |rule: &Value| {
+                number(&rule["MaxAttempts"]) * (timeout + number(&rule["MaxDelaySeconds"]))
+            };
+            timeout + retries.map(again).sum::<u64>()
+        }
+        Some("Wait") => {
+            assert_eq!(state["Seconds"], "{% $plan.soakSeconds %}", "{name}");
+            u64::from(MAX_SOAK_SECONDS)
+        }
+        _ => 0,
+    }
+}
+
+/// The longest time from entering a state to the end of the execution, in seconds.
+fn longest_road(
+    from: &str,
+    states: &BTreeMap<String, Value>,
+    known: &mut BTreeMap<String, u64>,
+) -> u64 {
+    if let Some(seconds) = known.get(from) {
+        return *seconds;
+    }
+    let state = &states[from];
+    let onward = followers(state);
+    let rest = onward.iter().map(|next| longest_road(next, states, known));
+    let seconds = longest_stay(from, state) + rest.max().unwrap_or(0);
+    known.insert(from.to_owned(), seconds);
+    seconds
+}
+
+#[test]
+fn no_valid_migration_outlives_its_execution() {
+    // An execution that meets its own limit ends without rollback and callback.
+    let limit = workflow::definition()["TimeoutSeconds"]
+        .as_u64()
+        .expect("TimeoutSeconds");
+    let states: BTreeMap<_, _> = states().into_iter().collect();
+    let longest = longest_road("ClaimMigration", &states, &mut BTreeMap::new());
+    assert!(longest <= limit, "{longest} s of road, {limit} s of time");
+    let year = 365 * 24 * 3_600;
+    assert!(limit <= year, "Step Functions ends executions after a year");
+}
+
+#[test]
+fn the_rollback_is_told_what_it_asks_for() {
+    let definition = workflow::definition();
+    let payload = |state: &str| definition["States"][state]["Arguments"]["Payload"].to_string();
+    // Since when launches have been in its way, which nothing has written yet.
+    assert!(payload("Rollback").contains("'since': $states.context.State.EnteredTime"));
+    assert!(!payload("Rollback").contains("'action'"));
+    let freeze = payload("Freeze");
+    for member in [
+        "'action': 'freeze'",
+        "'failure': $failure",
+        "'caught': $rollbackFailure",
+    ] {
+        assert!(freeze.contains(member), "{freeze}");
+    }
+}
+
+#[test]
+fn the_alarm_for_frozen_migrations_watches_what_the_rollback_emits() {
+    let alarms = text("terraform/alarms.tf");
+    let (_, alarm) = alarms
+        .split_once("resource \"aws_cloudwatch_metric_alarm\" \"frozen\"")
+        .expect("the alarm");
+    let setting = |name: &str| {
+        let line = alarm.lines().find(|line| line.trim().starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("the alarm has no {name}"));
+        line.split_once('=').expect("a setting").1.trim().to_owned()
+    };
+    assert_eq!(setting("namespace"), "\"Landfall\"");
+    assert_eq!(setting("metric_name"), "\"FrozenMigrations\"");
+    assert_eq!(setting("dimensions"), "{ Function = \"rollback\" }");
+    let code = text("functions/rollback/src/freeze.rs");
+    assert!(code.contains("\"FrozenMigrations\"") && code.contains("metric(\"rollback\""));
 }
 
 #[test]

@@ -19,6 +19,7 @@ const CATCHES: &[(&str, &str, &str)] = &[
         "DynamoDB.ConditionalCheckFailedException",
         "Duplicate",
     ),
+    ("ClaimMigration", "States.Timeout", "Rollback"),
     ("ValidateInput", "ValidationError", "Rollback"),
     ("ValidateInput", "PrerequisiteError", "Rollback"),
     ("ValidateInput", "States.Timeout", "Rollback"),
@@ -36,12 +37,14 @@ const CATCHES: &[(&str, &str, &str)] = &[
     ("LaunchTest", "States.Timeout", "Rollback"),
     ("VerifyTest", "VerificationError", "Rollback"),
     ("VerifyTest", "MigrationExecutionError", "Rollback"),
+    ("VerifyTest", "PrerequisiteError", "Rollback"),
     ("VerifyTest", "InternalError", "Rollback"),
     ("LaunchCutover", "CutoverError", "Rollback"),
     ("LaunchCutover", "MigrationExecutionError", "Rollback"),
     ("LaunchCutover", "States.Timeout", "Rollback"),
     ("VerifyCutover", "VerificationError", "Rollback"),
     ("VerifyCutover", "CutoverError", "Rollback"),
+    ("VerifyCutover", "PrerequisiteError", "Rollback"),
     ("VerifyCutover", "InternalError", "Rollback"),
     ("FinalizeCutover", "CutoverError", "Rollback"),
     ("FinalizeCutover", "PrerequisiteError", "Rollback"),
@@ -49,9 +52,12 @@ const CATCHES: &[(&str, &str, &str)] = &[
     ("CompleteWithoutSwitch", "CutoverError", "Rollback"),
     ("CompleteWithoutSwitch", "PrerequisiteError", "Rollback"),
     ("CompleteWithoutSwitch", "InternalError", "Rollback"),
-    ("Rollback", "RollbackError", "Callback"),
-    ("Rollback", "InternalError", "Callback"),
-    ("Rollback", "States.Timeout", "Callback"),
+    ("Rollback", "PrerequisiteError", "Duplicate"),
+    ("Rollback", "RollbackError", "Freeze"),
+    ("Rollback", "InternalError", "Freeze"),
+    ("Rollback", "States.Timeout", "Freeze"),
+    ("Freeze", "PrerequisiteError", "Duplicate"),
+    ("Freeze", "InternalError", "Callback"),
     ("Callback", "InternalError", "Outcome"),
 ];
 
@@ -70,6 +76,7 @@ const SUCCESSES: &[(&str, &str)] = &[
     ("FinalizeCutover", "Callback"),
     ("CompleteWithoutSwitch", "Callback"),
     ("Rollback", "Callback"),
+    ("Freeze", "Callback"),
     ("Callback", "Outcome"),
 ];
 
@@ -134,6 +141,7 @@ async fn next(stack: &Stack, case: Case<'_>, status: TestExecutionStatus) -> Str
         "plan": {"replicate": true, "validate": true, "switch": true, "soakSeconds": 0},
         "outcome": "SUCCEEDED",
         "failure": {"error": "VerificationError", "cause": "why", "state": "VerifyTest"},
+        "rollbackFailure": {"error": "States.Timeout", "cause": "", "state": "Rollback"},
     });
     for (name, value) in variables.as_object().into_iter().flatten() {
         known[name] = value.clone();
