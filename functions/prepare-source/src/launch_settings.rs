@@ -8,14 +8,18 @@ use jiff::Timestamp;
 use landfall_common::AwsResultExt;
 use landfall_domain::record::LaunchTemplateChange;
 use landfall_domain::{ErrorName, MigrationRecord, StageError, Status, digest};
+use landfall_mgn::RIGHT_SIZING_OFF;
 use serde_json::{Value, json};
 
 use crate::{Deps, template};
 
+/// The error name of everything that is refused here.
+const FAULT: ErrorName = ErrorName::SourcePreparationError;
+
 /// Makes the request's settings those of the default version.
 pub(crate) async fn apply(
     deps: &Deps,
-    record: MigrationRecord,
+    mut record: MigrationRecord,
     now: Timestamp,
 ) -> Result<Value, StageError> {
     let settings = record
@@ -33,15 +37,19 @@ pub(crate) async fn apply(
             "the launch settings were asked for before the MGN source server was known",
         )
     })?;
-    if record.request.instance_type.is_some() {
-        // Before the template is read: MGN may write a version of its own when this changes.
-        deps.mgn.disable_right_sizing(server_id).await?;
-    }
-    let template_id = deps
-        .mgn
-        .launch_template_id(server_id)
-        .await?
+    let server_id = server_id.to_owned();
+    let found = deps.mgn.launch_configuration(&server_id, FAULT).await?;
+    let template_id = found
+        .template_id
         .ok_or_else(|| fault(format!("MGN names no launch template for {server_id}")))?;
+    let method = found.right_sizing.as_deref();
+    if record.request.instance_type.is_some() && method != Some(RIGHT_SIZING_OFF) {
+        record = note_right_sizing(deps, record, method, now).await?;
+        // Before the template's versions are read: MGN may write one of its own when this changes.
+        let mgn = &deps.mgn;
+        mgn.set_right_sizing(&server_id, RIGHT_SIZING_OFF, FAULT)
+            .await?;
+    }
     let (default, latest) = versions(deps, &template_id).await?;
     let mark = template::mark(&settings, &record.migration_id);
     if template::carries(&default, &mark) {
@@ -85,10 +93,7 @@ async fn versions(
         .versions("$Latest")
         .send()
         .await
-        .or_stage(
-            ErrorName::SourcePreparationError,
-            "ec2:DescribeLaunchTemplateVersions",
-        )?;
+        .or_stage(FAULT, "ec2:DescribeLaunchTemplateVersions")?;
     let found = answer.launch_template_versions();
     let default = found
         .iter()
@@ -127,10 +132,7 @@ async fn create(
         .client_token(token)
         .send()
         .await
-        .or_stage(
-            ErrorName::SourcePreparationError,
-            "ec2:CreateLaunchTemplateVersion",
-        )?;
+        .or_stage(FAULT, "ec2:CreateLaunchTemplateVersion")?;
     answer
         .launch_template_version()
         .map(number)
@@ -141,6 +143,20 @@ async fn create(
                 "ec2:CreateLaunchTemplateVersion answered without a version",
             )
         })
+}
+
+/// Notes the method to go back to before it is changed. The first note of an attempt stays.
+async fn note_right_sizing(
+    deps: &Deps,
+    mut record: MigrationRecord,
+    method: Option<&str>,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let Some(method) = method.filter(|_| record.done.right_sizing.is_none()) else {
+        return Ok(record);
+    };
+    record.done.right_sizing = Some(method.to_owned());
+    deps.journal.store.save(record, now).await
 }
 
 /// Notes the change before it is made. The first note of an attempt keeps the version to go back to.
@@ -178,10 +194,7 @@ async fn make_default(deps: &Deps, template_id: &str, version: i64) -> Result<()
         .default_version(version.to_string())
         .send()
         .await
-        .or_stage(
-            ErrorName::SourcePreparationError,
-            "ec2:ModifyLaunchTemplate",
-        )?;
+        .or_stage(FAULT, "ec2:ModifyLaunchTemplate")?;
     let now_default = answer
         .launch_template()
         .and_then(LaunchTemplate::default_version_number);
@@ -209,5 +222,5 @@ fn number(version: &LaunchTemplateVersion) -> Result<i64, StageError> {
 }
 
 fn fault(message: impl Into<String>) -> StageError {
-    StageError::new(ErrorName::SourcePreparationError, message)
+    StageError::new(FAULT, message)
 }

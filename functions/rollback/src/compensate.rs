@@ -30,6 +30,9 @@ pub(crate) async fn undo(
         Compensation::TerminateTarget { action, job_id } => {
             target::terminate(deps, record, *action, job_id).await
         }
+        Compensation::RestoreRightSizing { method } => {
+            target::restore_right_sizing(deps, record, method).await
+        }
         Compensation::RestoreLaunchTemplate { change } => {
             target::restore_template(deps, change).await
         }

@@ -138,6 +138,31 @@ pub(crate) async fn terminate(
     )))
 }
 
+/// Gives the choice of the instance type back to MGN.
+pub(crate) async fn restore_right_sizing(
+    deps: &Deps,
+    record: &MigrationRecord,
+    method: &str,
+) -> Result<String, StageError> {
+    let id = record.source_server_id.as_deref().unwrap_or_default();
+    if deps.mgn.server(id).await?.is_none() {
+        return Ok(format!(
+            "MGN no longer has {id}, nor anything to choose for it"
+        ));
+    }
+    let found = async || deps.mgn.launch_configuration(id, REFUSED).await;
+    if found().await?.right_sizing.as_deref() == Some(method) {
+        return Ok(format!("{id} has {method}"));
+    }
+    deps.mgn.set_right_sizing(id, method, REFUSED).await?;
+    let seen = found().await?.right_sizing;
+    if seen.as_deref() == Some(method) {
+        Ok(format!("{id} has {method} again"))
+    } else {
+        Err(not_yet(format!("right-sizing of {id} is still {seen:?}")))
+    }
+}
+
 /// Makes the earlier version of the launch template the default again.
 pub(crate) async fn restore_template(
     deps: &Deps,

@@ -368,6 +368,16 @@ async fn without_refused(
     Ok(left)
 }
 
+/// Writes down that the server is moved on, before it is: without a launch nothing else would tell a rollback.
+async fn note_move(deps: &Deps, wait: &Wait, now: Timestamp) -> Result<(), StageError> {
+    let mut record = deps.journal.store.require(&wait.key).await?;
+    if record.attempt == wait.attempt && !record.status.is_end() && !record.done.moved_to_cutover {
+        record.done.moved_to_cutover = true;
+        deps.journal.store.save(record, now).await?;
+    }
+    Ok(())
+}
+
 /// Whether an unfinished job has the server.
 fn is_busy(jobs: &[Job], server_id: &str) -> bool {
     jobs.iter()
@@ -390,6 +400,7 @@ async fn ready_for_cutover(
                 .is_some_and(|server| server.lifecycle == "READY_FOR_TEST")
         });
         if let Some(id) = untested {
+            note_move(deps, &wait, now).await?;
             let moved = deps
                 .mgn
                 .change_lifecycle(id, "READY_FOR_CUTOVER", ErrorName::CutoverError)

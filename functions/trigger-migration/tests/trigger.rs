@@ -414,6 +414,8 @@ async fn a_server_whose_lifecycle_mgn_does_not_change_fails_alone() {
         "{ended:?}"
     );
     assert_eq!(stage.aws.happened("mig-0").await, ["CutoverLaunchFailed"]);
+    // The call may have taken effect: a rollback has to look.
+    assert!(stage.aws.record("mig-0").await.done.moved_to_cutover);
     assert_eq!(stage.jobs().len(), 1);
     assert_eq!(stage.jobs()[0].servers.len(), 1);
     assert_eq!(stage.aws.record("mig-1").await.status, Status::CuttingOver);

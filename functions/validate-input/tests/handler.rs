@@ -184,9 +184,9 @@ async fn only_its_own_attempt_and_execution_may_speak() {
     let stage = Stage::new(json!({}));
     let name = |result: Result<_, StageError>| result.unwrap_err().name;
     let other = stage.run_with(json!({"attempt": 2})).await;
-    assert_eq!(name(other), ErrorName::Conflict);
+    assert_eq!(name(other), ErrorName::PrerequisiteError);
     let other = stage.run_with(json!({"executionArn": "arn:other"})).await;
-    assert_eq!(name(other), ErrorName::Conflict);
+    assert_eq!(name(other), ErrorName::PrerequisiteError);
     let unreadable = stage.run_with(json!({"migrationId": 7})).await;
     assert_eq!(name(unreadable), ErrorName::InternalError);
     stage.change_record(|record| record.status = Status::Failed);

@@ -97,6 +97,9 @@ pub struct Done {
     /// The CMF server record and the status it had before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmf: Option<PreviousStatus>,
+    /// MGN's right-sizing method before it was switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub right_sizing: Option<String>,
     /// The EC2 launch template version that was made the default, and the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launch_template: Option<LaunchTemplateChange>,

@@ -38,6 +38,11 @@ pub enum Compensation {
         /// The job that made it: a target of another job is not ours to terminate.
         job_id: String,
     },
+    /// Let MGN choose the instance type as before. Ahead of the launch template: MGN may write a version of its own.
+    RestoreRightSizing {
+        /// The method before: `BASIC` or `IN_AWS`.
+        method: String,
+    },
     /// Make the earlier launch template version the default again.
     RestoreLaunchTemplate {
         /// What was changed.
@@ -59,6 +64,7 @@ impl Compensation {
             Self::RestoreCmdb => "RESTORE_CMDB",
             Self::RevertLifecycle { .. } => "REVERT_LIFECYCLE",
             Self::TerminateTarget { .. } => "TERMINATE_TARGET",
+            Self::RestoreRightSizing { .. } => "RESTORE_RIGHT_SIZING",
             Self::RestoreLaunchTemplate { .. } => "RESTORE_LAUNCH_TEMPLATE",
             Self::RestoreCmf { .. } => "RESTORE_CMF",
         }
@@ -124,6 +130,11 @@ pub fn plan(record: &MigrationRecord) -> RollbackPlan {
             plan.compensations.push(Compensation::TerminateTarget {
                 action,
                 job_id: launch.job_id.clone(),
+            });
+        }
+        if let Some(method) = &done.right_sizing {
+            plan.compensations.push(Compensation::RestoreRightSizing {
+                method: method.clone(),
             });
         }
         if let Some(change) = &done.launch_template {
@@ -231,6 +242,21 @@ mod tests {
                     action: LaunchAction::Cutover,
                     job_id: "mgnjob-2".into()
                 })
+        );
+    }
+
+    #[test]
+    fn right_sizing_comes_back_before_the_template() {
+        let mut record = record();
+        record.done.right_sizing = Some("BASIC".into());
+        record.done.launch_template = Some(LaunchTemplateChange {
+            template_id: "lt-1".into(),
+            previous_version: 1,
+            version: 2,
+        });
+        assert_eq!(
+            names(&record),
+            ["RESTORE_RIGHT_SIZING", "RESTORE_LAUNCH_TEMPLATE"]
         );
     }
 

@@ -16,7 +16,7 @@ use aws_sdk_mgn::config::retry::RetryConfig;
 use aws_sdk_mgn::types::{
     ChangeServerLifeCycleStateSourceServerLifecycle,
     ChangeServerLifeCycleStateSourceServerLifecycleState, DescribeJobsRequestFilters,
-    DescribeSourceServersRequestFilters, TargetInstanceTypeRightSizingMethod,
+    DescribeSourceServersRequestFilters,
 };
 use jiff::Timestamp;
 use landfall_common::AwsResultExt;
@@ -24,10 +24,15 @@ use landfall_common::aws_error::{code, stage_error};
 use landfall_domain::record::LaunchAction;
 use landfall_domain::{ErrorName, StageError};
 
-pub use types::{Job, JobLogLine, LaunchStatus, LaunchedInstance, Participant, Server};
+pub use types::{
+    Job, JobLogLine, LaunchConfiguration, LaunchStatus, LaunchedInstance, Participant, Server,
+};
 
 /// The tag of a job that tells which of our intents started it.
 pub const INTENT_TAG: &str = "landfall:intent";
+
+/// The right-sizing method that leaves the template's instance type alone.
+pub const RIGHT_SIZING_OFF: &str = "NONE";
 
 /// The most IDs a `DescribeSourceServers` filter takes (API model).
 const MAX_SERVER_IDS: usize = 200;
@@ -315,33 +320,42 @@ impl Mgn {
         Ok(())
     }
 
-    /// The EC2 launch template that MGN launches the server from.
-    pub async fn launch_template_id(&self, server_id: &str) -> Result<Option<String>, StageError> {
+    /// What MGN launches the server with.
+    pub async fn launch_configuration(
+        &self,
+        server_id: &str,
+        name: ErrorName,
+    ) -> Result<LaunchConfiguration, StageError> {
         let answer = self
             .client
             .get_launch_configuration()
             .source_server_id(server_id)
             .send()
             .await
-            .or_stage(
-                ErrorName::SourcePreparationError,
-                "mgn:GetLaunchConfiguration",
-            )?;
-        Ok(answer.ec2_launch_template_id)
+            .or_stage(name, "mgn:GetLaunchConfiguration")?;
+        Ok(LaunchConfiguration {
+            template_id: answer.ec2_launch_template_id,
+            right_sizing: answer
+                .target_instance_type_right_sizing_method
+                .map(|method| method.as_str().to_owned()),
+        })
     }
 
-    /// Switches right-sizing off; otherwise MGN's recommendation overrides the template's instance type.
-    pub async fn disable_right_sizing(&self, server_id: &str) -> Result<(), StageError> {
+    /// Sets the right-sizing method (`NONE`, `BASIC`, `IN_AWS`). With any but [`RIGHT_SIZING_OFF`] MGN's recommendation
+    /// overrides the template's instance type.
+    pub async fn set_right_sizing(
+        &self,
+        server_id: &str,
+        method: &str,
+        name: ErrorName,
+    ) -> Result<(), StageError> {
         self.client
             .update_launch_configuration()
             .source_server_id(server_id)
-            .target_instance_type_right_sizing_method(TargetInstanceTypeRightSizingMethod::None)
+            .target_instance_type_right_sizing_method(method.into())
             .send()
             .await
-            .or_stage(
-                ErrorName::SourcePreparationError,
-                "mgn:UpdateLaunchConfiguration",
-            )?;
+            .or_stage(name, "mgn:UpdateLaunchConfiguration")?;
         Ok(())
     }
 }

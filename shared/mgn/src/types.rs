@@ -83,3 +83,12 @@ pub struct JobLogLine {
     /// MGN's own text of an error.
     pub raw_error: Option<String>,
 }
+
+/// What MGN launches a server with, as far as we read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaunchConfiguration {
+    /// The EC2 launch template.
+    pub template_id: Option<String>,
+    /// The right-sizing method: `NONE`, `BASIC` or `IN_AWS`.
+    pub right_sizing: Option<String>,
+}

@@ -8,7 +8,8 @@ use aws_sdk_ec2::operation::{
 };
 use aws_sdk_mgn::operation::{
     change_server_life_cycle_state as change, describe_job_log_items as log, describe_jobs,
-    describe_source_servers as servers, finalize_cutover, terminate_target_instances as terminate,
+    describe_source_servers as servers, finalize_cutover, get_launch_configuration as get_launch,
+    terminate_target_instances as terminate, update_launch_configuration as update_launch,
 };
 use aws_sdk_mgn::types as mgn;
 use aws_sdk_secretsmanager::operation::get_secret_value;
@@ -144,6 +145,30 @@ pub(crate) fn mgn(world: &Arc<Mutex<World>>) -> aws_sdk_mgn::Client {
                 |w, input| {
                     w.lifecycle = input.life_cycle().unwrap().state().to_string();
                     Ok(change::ChangeServerLifeCycleStateOutput::builder().build())
+                }
+            ),
+            &rule!(
+                world,
+                Client::get_launch_configuration,
+                get_launch::GetLaunchConfigurationError,
+                "GetLaunchConfiguration",
+                |w, _i| {
+                    Ok(get_launch::GetLaunchConfigurationOutput::builder()
+                        .target_instance_type_right_sizing_method(w.right_sizing.as_str().into())
+                        .build())
+                }
+            ),
+            &rule!(
+                world,
+                Client::update_launch_configuration,
+                update_launch::UpdateLaunchConfigurationError,
+                "UpdateLaunchConfiguration",
+                |w, input| {
+                    let method = input.target_instance_type_right_sizing_method().unwrap();
+                    method.as_str().clone_into(&mut w.right_sizing);
+                    // MGN writes a version of its own, and makes it the default.
+                    w.template_default += 1;
+                    Ok(update_launch::UpdateLaunchConfigurationOutput::builder().build())
                 }
             ),
             &rule!(

@@ -78,6 +78,7 @@ pub(crate) struct World {
     pub(crate) terminations: usize,
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) template_default: i64,
+    pub(crate) right_sizing: String,
     /// By zone, name and type.
     pub(crate) names: BTreeMap<(String, String, String), DnsValue>,
     /// Names that are aliases.
@@ -134,7 +135,7 @@ impl World {
         json!({
             "names": self.names.iter().map(|(key, value)| json!([key, value])).collect::<Vec<_>>(),
             "power": self.power, "cmdb": self.cmdb, "cmf": self.cmf_status,
-            "lifecycle": self.lifecycle, "template": self.template_default,
+            "lifecycle": self.lifecycle, "template": self.template_default, "rightSizing": self.right_sizing,
         })
     }
 }
@@ -220,6 +221,7 @@ fn fresh() -> World {
         terminations: 0,
         instances: BTreeMap::from([(TARGET.into(), running())]),
         template_default: 4,
+        right_sizing: "NONE".into(),
         names: BTreeMap::from([(key("app.example.com", "A"), value(300, "192.0.2.10"))]),
         aliases: vec![],
         unsettled: vec![],
@@ -261,6 +263,7 @@ fn record(outside: &str) -> MigrationRecord {
         },
         "done": {
             "cmf": {"id": "7", "previous": "Not started"},
+            "rightSizing": "BASIC",
             "launchTemplate": {"templateId": "lt-1", "previousVersion": 3, "version": 4},
             "test": {
                 "jobId": "mgnjob-00000000000000001", "settingsDigest": "d", "startedAt": at, "verifiedAt": at

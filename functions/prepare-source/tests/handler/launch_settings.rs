@@ -29,8 +29,9 @@ async fn the_request_s_settings_become_the_default_version() {
         world.calls,
         [
             "GetItem",
-            "UpdateLaunchConfiguration",
             "GetLaunchConfiguration",
+            "TransactWriteItems",
+            "UpdateLaunchConfiguration",
             "DescribeLaunchTemplateVersions",
             "CreateLaunchTemplateVersion",
             "TransactWriteItems",
@@ -47,6 +48,30 @@ async fn a_second_run_finds_it_done() {
     let world = stage.world();
     assert_eq!(world.created.len(), 1);
     assert_eq!(world.count("ModifyLaunchTemplate"), 1);
+}
+
+#[tokio::test]
+async fn right_sizing_is_noted_before_it_is_switched_off_and_the_first_note_stays() {
+    let stage = replicated(json!({}));
+    // The note is written, and the change is refused.
+    stage.world().failing = Some(("UpdateLaunchConfiguration", 1));
+    stage.configure().await.unwrap_err();
+    assert_eq!(stage.record().done.right_sizing.as_deref(), Some("BASIC"));
+    assert_eq!(stage.world().right_sizing, "BASIC");
+    stage.configure().await.unwrap();
+    stage.configure().await.unwrap();
+    assert_eq!(stage.record().done.right_sizing.as_deref(), Some("BASIC"));
+    assert_eq!(stage.world().right_sizing, "NONE");
+    assert_eq!(stage.world().count("UpdateLaunchConfiguration"), 2);
+}
+
+#[tokio::test]
+async fn right_sizing_that_is_off_already_is_left_and_not_noted() {
+    let stage = replicated(json!({}));
+    stage.world().right_sizing = "NONE".into();
+    stage.configure().await.unwrap();
+    assert_eq!(stage.world().count("UpdateLaunchConfiguration"), 0);
+    assert_eq!(stage.record().done.right_sizing, None);
 }
 
 #[tokio::test]

@@ -26,14 +26,15 @@ async fn everything_is_undone_in_order() {
         at("ChangeServerLifeCycleState"),
         at("ModifyInstanceAttribute"),
         at("TerminateTargetInstances"),
+        at("UpdateLaunchConfiguration"),
         at("ModifyLaunchTemplate"),
         at("cmf:PUT:7"),
     ];
     assert!(order.is_sorted(), "{:?}", world.calls);
     let plan = &world.events[0].1["evidence"]["plan"]["compensations"];
-    assert_eq!(plan.as_array().unwrap().len(), 8);
+    assert_eq!(plan.as_array().unwrap().len(), 9);
     let done = &world.events[1].1["evidence"]["done"];
-    assert_eq!(done.as_array().unwrap().len(), 8);
+    assert_eq!(done.as_array().unwrap().len(), 9);
 }
 
 #[tokio::test]

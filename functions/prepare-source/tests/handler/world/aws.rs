@@ -147,8 +147,9 @@ fn mgn(world: &Shared) -> aws_sdk_mgn::Client {
                 Client::get_launch_configuration,
                 get_configuration::GetLaunchConfigurationError,
                 "GetLaunchConfiguration",
-                |_w, _i| {
+                |w, _i| {
                     get_configuration::GetLaunchConfigurationOutput::builder()
+                        .target_instance_type_right_sizing_method(w.right_sizing.as_str().into())
                         .ec2_launch_template_id("lt-00000000000000001")
                         .build()
                 }
@@ -158,7 +159,11 @@ fn mgn(world: &Shared) -> aws_sdk_mgn::Client {
                 Client::update_launch_configuration,
                 update_configuration::UpdateLaunchConfigurationError,
                 "UpdateLaunchConfiguration",
-                |_w, _i| update_configuration::UpdateLaunchConfigurationOutput::builder().build()
+                |w, input| {
+                    let method = input.target_instance_type_right_sizing_method().unwrap();
+                    method.as_str().clone_into(&mut w.right_sizing);
+                    update_configuration::UpdateLaunchConfigurationOutput::builder().build()
+                }
             ),
         ]
     )

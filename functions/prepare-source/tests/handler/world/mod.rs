@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) invocations: Vec<CommandInvocation>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) versions: Vec<LaunchTemplateVersion>,
+    /// MGN's method.
+    pub(crate) right_sizing: String,
     pub(crate) created: Vec<RequestLaunchTemplateData>,
     pub(crate) events: Vec<(String, Value)>,
     /// Every call, in order.
@@ -93,6 +95,7 @@ impl Stage {
             invocations: vec![],
             sent: vec![],
             versions: vec![version(1, true, "")],
+            right_sizing: "BASIC".into(),
             created: vec![],
             events: vec![],
             calls: vec![],
