@@ -54,7 +54,7 @@ locals {
         LANDFALL_CALLBACK_ALLOW   = local.callback_allow
         LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
       }
-      access = ["mgn-initialized", "mgn-servers", "network-read", "target-accounts"]
+      access = ["mgn-initialized", "mgn-servers", "mgn-jobs", "network-read", "target-accounts"]
     }
     prepare-source = {
       timeout              = 300

@@ -90,7 +90,7 @@ enum Command {
     /// Start the local stack, or bring a running one up to date.
     #[command(after_help = UP_EXAMPLES)]
     Up {
-        /// Port of `MiniStack`; 0 picks a free one.
+        /// Port of MiniStack; 0 picks a free one.
         #[arg(long, env = "LANDFALL_MINISTACK_PORT", default_value_t = 4566)]
         ministack_port: u16,
         /// Port of the simulator; 0 picks a free one.

@@ -95,7 +95,7 @@ run "exactly" {
         validate-input = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:DescribeInstanceTypeOfferings",
           "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "events:PutEvents",
-          "mgn:DescribeReplicationConfigurationTemplates", "mgn:DescribeSourceServers",
+          "mgn:DescribeJobs", "mgn:DescribeReplicationConfigurationTemplates", "mgn:DescribeSourceServers",
         ]
         prepare-source = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:CreateLaunchTemplateVersion",

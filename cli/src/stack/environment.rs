@@ -23,7 +23,7 @@ pub(super) fn store(layout: &Layout, endpoint: &str, outputs: &Outputs) -> Resul
     Ok(())
 }
 
-/// What Lambda would set, and what `MiniStack` adds for its own functions.
+/// What Lambda would set, and what MiniStack adds for its own functions.
 fn file(endpoint: &str, variables: &BTreeMap<String, String>) -> String {
     let mut all = BTreeMap::from([
         ("AWS_ACCESS_KEY_ID", "test"),

@@ -17,7 +17,7 @@ use super::{ACCOUNT, REGION, StackError};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StackInfo {
-    /// Where `MiniStack` listens: the endpoint of every AWS service but those of the simulator.
+    /// Where MiniStack listens: the endpoint of every AWS service but those of the simulator.
     pub ministack_url: String,
     /// Where the simulator listens: the endpoint of MGN, SSM, EC2 and Service Quotas.
     pub simulator_url: String,
@@ -49,7 +49,7 @@ pub struct StackInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pids {
-    /// `MiniStack`; its Lambda workers are of its process group.
+    /// MiniStack; its Lambda workers are of its process group.
     pub ministack: u32,
     /// The simulator.
     pub simulator: u32,

@@ -1,4 +1,4 @@
-//! The local stack: `MiniStack` and Landfall's simulator as background processes, with Landfall deployed to them by the
+//! The local stack: MiniStack and Landfall's simulator as background processes, with Landfall deployed to them by the
 //! same Terraform code that deploys to AWS.
 //!
 //! [`up`] may be repeated: what runs and is current stays, what changed is built and applied again. Everything it leaves
@@ -35,7 +35,7 @@ pub const ACCOUNT: &str = "000000000000";
 /// What `landfall up` may be told.
 #[derive(Debug, Clone)]
 pub struct UpOptions {
-    /// Port of `MiniStack`; 0 picks a free one.
+    /// Port of MiniStack; 0 picks a free one.
     pub ministack_port: u16,
     /// Port of the simulator; 0 picks a free one.
     pub simulator_port: u16,

@@ -1,4 +1,4 @@
-//! The Python environment `.venv`: `MiniStack`, cargo-lambda and the tests' Python clients, pinned with hashes.
+//! The Python environment `.venv`: MiniStack, cargo-lambda and the tests' Python clients, pinned with hashes.
 
 use std::ffi::OsStr;
 use std::fs;

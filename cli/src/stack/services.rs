@@ -18,7 +18,7 @@ const MINISTACK_HEALTH: &str = "/_ministack/ready";
 const SIMULATOR: &str = "simulator";
 const SIMULATOR_HEALTH: &str = "/_sim/health";
 
-/// What `MiniStack` is started with.
+/// What MiniStack is started with.
 pub(super) struct Ministack<'a> {
     pub(super) python: &'a Path,
     pub(super) port: u16,
@@ -33,7 +33,7 @@ pub(super) struct Simulator<'a> {
     pub(super) scale: f64,
     pub(super) seed: Option<&'a Path>,
     pub(super) callback_secret: &'a str,
-    /// Whether a running one is of no use, as the `MiniStack` that holds its instances is gone.
+    /// Whether a running one is of no use, as the MiniStack that holds its instances is gone.
     pub(super) renew: bool,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Service {
     pub(super) started: bool,
 }
 
-/// Sees to it that `MiniStack` runs.
+/// Sees to it that MiniStack runs.
 pub(super) async fn ministack(
     layout: &Layout,
     options: &Ministack<'_>,

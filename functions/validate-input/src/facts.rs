@@ -3,9 +3,11 @@
 use std::net::Ipv4Addr;
 
 use aws_sdk_ec2::types::{Filter, LocationType, NetworkInterface};
+use jiff::{Timestamp, ToSpan as _};
 use landfall_common::AwsResultExt;
-use landfall_domain::{ErrorName, MigrationRecord, StageError};
-use landfall_mgn::Server;
+use landfall_domain::request::Step;
+use landfall_domain::{ErrorName, MigrationRecord, MigrationRequest, StageError};
+use landfall_mgn::{Job, Server};
 
 use crate::Deps;
 
@@ -24,6 +26,12 @@ pub struct Facts {
     pub mgn_initialized: bool,
     /// The servers in MGN that are known by the request's `sourceVmId`.
     pub servers: Vec<Server>,
+    /// Those that are known by it and archived; looked for only where there is no other and none will be made.
+    pub archived: Vec<Server>,
+    /// The unfinished jobs of the account and Region.
+    pub jobs: Vec<Job>,
+    /// How many servers replicate in the account and Region.
+    pub replicating: usize,
     /// Other migrations of the application that have not ended.
     pub others: Vec<OtherMigration>,
 }
@@ -73,7 +81,11 @@ impl Facts {
     ///
     /// # Errors
     /// `PrerequisiteError` when AWS refuses a read, or a transient error.
-    pub async fn gather(deps: &Deps, record: &MigrationRecord) -> Result<Self, StageError> {
+    pub async fn gather(
+        deps: &Deps,
+        record: &MigrationRecord,
+        now: Timestamp,
+    ) -> Result<Self, StageError> {
         let request = &record.request;
         let (subnet, groups, zones, address_holders, mgn, others) = tokio::join!(
             subnet(&deps.ec2, request.subnet_id.as_deref()),
@@ -84,18 +96,17 @@ impl Facts {
                 request.subnet_id.as_deref(),
                 request.private_ip.as_deref()
             ),
-            mgn(deps, &request.source_vm_id),
+            mgn(deps, request, now),
             others(deps, record),
         );
-        let (mgn_initialized, servers) = mgn?;
+        let mgn = mgn?;
         Ok(Self {
             subnet: subnet?,
             groups: groups?,
             zones: zones?,
             address_holders: address_holders?,
-            mgn_initialized,
-            servers,
             others: others?,
+            ..mgn
         })
     }
 }
@@ -225,17 +236,46 @@ fn has(interface: &NetworkInterface, address: &str) -> bool {
         .any(|text| text == address || (wanted.is_some() && text.parse().ok() == wanted))
 }
 
-async fn mgn(deps: &Deps, source_vm_id: &str) -> Result<(bool, Vec<Server>), StageError> {
-    let (initialized, servers) = tokio::join!(deps.mgn.is_initialized(), deps.mgn.all_servers());
+/// What MGN says; the other facts are left empty.
+async fn mgn(deps: &Deps, request: &MigrationRequest, now: Timestamp) -> Result<Facts, StageError> {
+    // A job takes hours at most; a day is ample.
+    let since = now.checked_sub(24.hours()).unwrap_or(now);
+    let (initialized, servers, jobs) = tokio::join!(
+        deps.mgn.is_initialized(),
+        deps.mgn.all_servers(),
+        deps.mgn.jobs_since(since),
+    );
     if !initialized? {
         // MGN answers every other call with an error then, which says nothing more.
-        return Ok((false, Vec::new()));
+        return Ok(Facts::default());
     }
-    let servers = servers?
-        .into_iter()
-        .filter(|server| server.user_provided_id.as_deref() == Some(source_vm_id))
-        .collect();
-    Ok((true, servers))
+    let is_it =
+        |server: &Server| server.user_provided_id.as_deref() == Some(request.source_vm_id.as_str());
+    let all = servers?;
+    let replicating = all.iter().filter(|server| replicates(server)).count();
+    let servers: Vec<Server> = all.into_iter().filter(is_it).collect();
+    let archived = if servers.is_empty() && !request.wants(Step::Replicate) {
+        let all = deps.mgn.archived_servers().await?;
+        all.into_iter().filter(is_it).collect()
+    } else {
+        Vec::new()
+    };
+    Ok(Facts {
+        mgn_initialized: true,
+        servers,
+        archived,
+        jobs: jobs?.into_iter().filter(|job| !job.completed).collect(),
+        replicating,
+        ..Facts::default()
+    })
+}
+
+/// Whether a server counts against the quota of replicating servers.
+fn replicates(server: &Server) -> bool {
+    !matches!(
+        server.replication.state.as_str(),
+        "" | "DISCONNECTED" | "STOPPED"
+    )
 }
 
 async fn others(deps: &Deps, record: &MigrationRecord) -> Result<Vec<OtherMigration>, StageError> {

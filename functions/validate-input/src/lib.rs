@@ -70,7 +70,7 @@ pub async fn handle(
         return plan_value(plan);
     }
     // Futures of SDK calls are large: on the heap they do not swell the ones around them.
-    let facts = Box::pin(Facts::gather(deps, &record)).await?;
+    let facts = Box::pin(Facts::gather(deps, &record, invocation.now)).await?;
     let findings = checks::all(
         &record,
         &input.execution_arn,

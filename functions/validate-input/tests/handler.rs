@@ -7,6 +7,7 @@
 mod world;
 
 use aws_sdk_ec2::types::NetworkInterface;
+use aws_sdk_mgn::types::SourceServer;
 use landfall_domain::{ErrorName, StageError, Status};
 use serde_json::json;
 use world::{Stage, group, item, record};
@@ -34,6 +35,7 @@ async fn the_canonical_message_passes_and_its_plan_comes_back() {
         calls,
         [
             "DescribeInstanceTypeOfferings",
+            "DescribeJobs",
             "DescribeReplicationConfigurationTemplates",
             "DescribeSecurityGroups",
             "DescribeSourceServers",
@@ -152,6 +154,7 @@ async fn each_call_may_fail_once() {
             ErrorName::PrerequisiteError,
         ),
         ("DescribeSourceServers", ErrorName::PrerequisiteError),
+        ("DescribeJobs", ErrorName::MigrationExecutionError),
         ("TransactWriteItems", ErrorName::InternalError),
         ("PutEvents", ErrorName::InternalError),
     ];
@@ -177,6 +180,20 @@ async fn servers_are_not_asked_for_where_mgn_is_not_initialized() {
     }
     let error = stage.run().await.unwrap_err();
     assert_eq!(codes(&error), ["MGN_NOT_INITIALIZED"]);
+}
+
+#[tokio::test]
+async fn an_archived_server_is_looked_for_where_there_is_no_other() {
+    let stage = Stage::new(json!({"steps": ["validate"]}));
+    stage.world().servers = vec![
+        SourceServer::builder()
+            .source_server_id("s-9")
+            .user_provided_id("vm-123456")
+            .is_archived(true)
+            .build(),
+    ];
+    let error = stage.run().await.unwrap_err();
+    assert_eq!(codes(&error), ["SERVER_ARCHIVED"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! How pending launches are grouped into MGN calls within its quotas.
 //!
 //! Quotas (AWS General Reference, MGN endpoints and quotas): 20 concurrent jobs, 200 source servers in one job,
-//! 200 source servers over all jobs in progress; none is adjustable.
+//! 200 source servers over all jobs in progress; none of these is adjustable.
 
 /// Concurrent jobs in progress, per account and Region (quota L-FE2EBE17).
 pub const MAX_JOBS: usize = 20;
@@ -9,6 +9,8 @@ pub const MAX_JOBS: usize = 20;
 pub const MAX_SERVERS_PER_JOB: usize = 200;
 /// Source servers in all jobs in progress (quota L-4FF77426).
 pub const MAX_SERVERS_IN_FLIGHT: usize = 200;
+/// Servers that replicate at a time, by default; the quota L-9A599620 can be raised.
+pub const MAX_REPLICATING: usize = 150;
 
 /// What is running in the account and Region now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

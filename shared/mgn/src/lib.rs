@@ -116,9 +116,28 @@ impl Mgn {
         .await
     }
 
+    /// Every server that is archived.
+    pub async fn archived_servers(&self) -> Result<Vec<Server>, StageError> {
+        self.describe(
+            DescribeSourceServersRequestFilters::builder()
+                .is_archived(true)
+                .build(),
+            true,
+        )
+        .await
+    }
+
     async fn describe_servers(
         &self,
         filters: DescribeSourceServersRequestFilters,
+    ) -> Result<Vec<Server>, StageError> {
+        self.describe(filters, false).await
+    }
+
+    async fn describe(
+        &self,
+        filters: DescribeSourceServersRequestFilters,
+        archived: bool,
     ) -> Result<Vec<Server>, StageError> {
         let mut items = self
             .client
@@ -131,8 +150,8 @@ impl Mgn {
         let mut servers = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.or_stage(ErrorName::PrerequisiteError, "mgn:DescribeSourceServers")?;
-            // Archived twins stay in answers whatever the filter promises; they never count.
-            servers.extend(convert::server(&item).filter(|server| !server.archived));
+            // Archived twins stay in answers whatever the filter promises.
+            servers.extend(convert::server(&item).filter(|server| server.archived == archived));
         }
         Ok(servers)
     }
@@ -306,17 +325,6 @@ impl Mgn {
             .send()
             .await
             .or_stage(ErrorName::CutoverError, "mgn:FinalizeCutover")?;
-        Ok(())
-    }
-
-    /// Archives a server that was cut over or disconnected, which frees its place in the quota.
-    pub async fn mark_as_archived(&self, server_id: &str) -> Result<(), StageError> {
-        self.client
-            .mark_as_archived()
-            .source_server_id(server_id)
-            .send()
-            .await
-            .or_stage(ErrorName::CutoverError, "mgn:MarkAsArchived")?;
         Ok(())
     }
 

@@ -38,7 +38,7 @@ pub struct DemoArgs {
     /// Leave the stack running, to look at what happened.
     #[arg(long)]
     keep: bool,
-    /// Port of `MiniStack`; 0 picks a free one.
+    /// Port of MiniStack; 0 picks a free one.
     #[arg(long, env = "LANDFALL_MINISTACK_PORT", default_value_t = 4566)]
     ministack_port: u16,
     /// Port of the simulator; 0 picks a free one.

@@ -1,8 +1,9 @@
 //! The source server as MGN knows it, and who else is moving it.
 
+use landfall_domain::batch::{MAX_JOBS, MAX_REPLICATING, MAX_SERVERS_IN_FLIGHT};
 use landfall_domain::request::{MigrationRequest, Step};
 use landfall_domain::{Finding, MigrationRecord, WorkflowPlan};
-use landfall_mgn::Server;
+use landfall_mgn::{Job, Server};
 
 use crate::facts::{Facts, OtherMigration};
 
@@ -28,8 +29,25 @@ pub(super) fn check(record: &MigrationRecord, facts: &Facts) -> Vec<Finding> {
         );
         return findings;
     }
+    findings.extend(quotas(request, facts));
     match facts.servers.as_slice() {
         [] if request.wants(Step::Replicate) => {}
+        [] if !facts.archived.is_empty() => {
+            let ids: Vec<&str> = facts.archived.iter().map(|it| it.id.as_str()).collect();
+            findings.push(
+                Finding::blocking(
+                    "SERVER_ARCHIVED",
+                    "/sourceVmId",
+                    format!(
+                        "MGN knows {} by an archived source server only: {}.",
+                        request.source_vm_id,
+                        ids.join(", ")
+                    ),
+                )
+                .evidence(ids, "a server that is not archived")
+                .remedy("Add the step replicate, which installs the agent again, or unarchive it in MGN."),
+            );
+        }
         [] => findings.push(
             Finding::blocking(
                 "SERVER_NOT_FOUND",
@@ -42,7 +60,10 @@ pub(super) fn check(record: &MigrationRecord, facts: &Facts) -> Vec<Finding> {
             )
             .remedy("Add the step replicate, which installs the agent under this ID."),
         ),
-        [server] => findings.extend(check_one(request, server)),
+        [server] => {
+            findings.extend(check_one(request, server));
+            findings.extend(active_job(request, server, &facts.jobs));
+        }
         many => {
             let ids: Vec<&str> = many.iter().map(|server| server.id.as_str()).collect();
             findings.push(
@@ -78,6 +99,74 @@ fn check_one(request: &MigrationRequest, server: &Server) -> Option<Finding> {
         .evidence("DISCONNECTED", "a server that replicates")
         .remedy("Add the step replicate, which installs the agent again.")
     })
+}
+
+/// A job that has the server already: MGN would refuse ours, and its instance would be taken for ours.
+fn active_job(request: &MigrationRequest, server: &Server, jobs: &[Job]) -> Option<Finding> {
+    let plan = WorkflowPlan::of(request);
+    if !(plan.validate || plan.switch) {
+        return None;
+    }
+    let job = jobs
+        .iter()
+        .find(|job| job.participants.iter().any(|it| it.server_id == server.id))?;
+    Some(
+        Finding::blocking(
+            "ACTIVE_JOB_EXISTS",
+            "/sourceVmId",
+            format!("source server {} takes part in {} now.", server.id, job.id),
+        )
+        .evidence(job.id.as_str(), "no unfinished job of the server")
+        .remedy("Wait until that job has ended (aws mgn describe-jobs), then submit again."),
+    )
+}
+
+/// Warnings of quotas that are used up now. Launches wait for theirs, up to 12 hours; the one of replicating servers
+/// can be raised, so that the default alone refuses nobody.
+fn quotas(request: &MigrationRequest, facts: &Facts) -> Vec<Finding> {
+    let plan = WorkflowPlan::of(request);
+    let launches = plan.validate || plan.switch;
+    let in_flight: usize = facts.jobs.iter().map(|job| job.participants.len()).sum();
+    let begins = request.wants(Step::Replicate) && facts.servers.is_empty();
+    let quotas = [
+        (
+            launches,
+            "QUOTA_JOBS",
+            facts.jobs.len(),
+            MAX_JOBS,
+            "unfinished MGN jobs",
+            "Nothing needs to be done: the launch waits until one has ended.",
+        ),
+        (
+            launches,
+            "QUOTA_IN_FLIGHT",
+            in_flight,
+            MAX_SERVERS_IN_FLIGHT,
+            "servers in unfinished MGN jobs",
+            "Nothing needs to be done: the launch waits until there is room.",
+        ),
+        (
+            begins,
+            "QUOTA_REPLICATING",
+            facts.replicating,
+            MAX_REPLICATING,
+            "replicating servers",
+            "Unless your quota L-9A599620 is higher, cut over or disconnect servers first, or have it raised in Service Quotas.",
+        ),
+    ];
+    quotas
+        .into_iter()
+        .filter(|(matters, _, used, quota, ..)| *matters && used >= quota)
+        .map(|(_, code, used, quota, what, remedy)| {
+            Finding::warning(
+                code,
+                "",
+                format!("there are {used} {what} in the account and Region, and the default quota is {quota}."),
+            )
+            .evidence(used, format!("fewer than {quota}"))
+            .remedy(remedy)
+        })
+        .collect()
 }
 
 /// Whether the server's place in MGN's lifecycle leaves room for the phases asked for.
@@ -152,7 +241,7 @@ pub(crate) mod tests {
     use crate::checks::tests::{assert_helpful, codes, request};
     use landfall_domain::replication::Replication;
     use landfall_domain::{Status, record::Done};
-    use landfall_mgn::LaunchedInstance;
+    use landfall_mgn::{LaunchStatus, LaunchedInstance, Participant};
     use serde_json::json;
 
     fn server(id: &str, lifecycle: &str, replication: &str) -> Server {
@@ -277,6 +366,87 @@ pub(crate) mod tests {
             ],
             &["SERVER_AMBIGUOUS"],
         );
+    }
+
+    fn job(id: &str, servers: &[&str]) -> Job {
+        let participants = servers.iter().map(|id| Participant {
+            server_id: (*id).to_owned(),
+            status: LaunchStatus::Running,
+            instance_id: None,
+        });
+        Job {
+            id: id.into(),
+            completed: false,
+            participants: participants.collect(),
+            intent_id: None,
+        }
+    }
+
+    #[test]
+    fn an_archived_server_is_told_apart_from_none() {
+        let archived = Server {
+            archived: true,
+            ..server("s-9", "CUTOVER", "DISCONNECTED")
+        };
+        let facts = Facts {
+            mgn_initialized: true,
+            archived: vec![archived],
+            ..Facts::default()
+        };
+        let findings = super::check(&record(&["validate"]), &facts);
+        assert_helpful(&findings);
+        assert_eq!(codes(&findings), ["SERVER_ARCHIVED"]);
+        assert!(findings[0].message.contains("s-9"));
+        // The agent makes a new one.
+        assert_eq!(super::check(&record(&["replicate"]), &facts), []);
+    }
+
+    #[test]
+    fn a_server_that_a_job_has_is_refused_where_a_launch_is_wanted() {
+        let check = |steps: &[&str], jobs: Vec<Job>, expected: &[&str]| {
+            let facts = Facts {
+                mgn_initialized: true,
+                servers: vec![server("s-1", "READY_FOR_TEST", "CONTINUOUS")],
+                jobs,
+                ..Facts::default()
+            };
+            let findings = super::check(&record(steps), &facts);
+            assert_helpful(&findings);
+            assert_eq!(codes(&findings), expected, "{steps:?}");
+        };
+        let taken = || vec![job("mgnjob-1", &["s-0", "s-1"])];
+        check(&["validate"], taken(), &["ACTIVE_JOB_EXISTS"]);
+        check(&["replicate", "switch"], taken(), &["ACTIVE_JOB_EXISTS"]);
+        check(&["replicate"], taken(), &[]);
+        check(&["validate"], vec![job("mgnjob-1", &["s-0"])], &[]);
+    }
+
+    #[test]
+    fn a_quota_that_is_used_up_is_a_warning() {
+        let check = |steps: &[&str], jobs: Vec<Job>, replicating, expected: &[&str]| {
+            let facts = Facts {
+                mgn_initialized: true,
+                jobs,
+                replicating,
+                ..Facts::default()
+            };
+            let findings = super::check(&record(steps), &facts);
+            assert_helpful(&findings);
+            assert!(findings.iter().all(|finding| !finding.is_blocking()));
+            assert_eq!(codes(&findings), expected, "{steps:?} {replicating}");
+        };
+        let all: &[&str] = &["replicate", "validate"];
+        let jobs = |n: usize| {
+            (0..n)
+                .map(|_| job("mgnjob-1", &["s-0"]))
+                .collect::<Vec<_>>()
+        };
+        let servers = vec!["s-0"; 200];
+        check(all, jobs(19), 149, &[]);
+        check(all, jobs(20), 150, &["QUOTA_JOBS", "QUOTA_REPLICATING"]);
+        check(all, vec![job("j", &servers)], 0, &["QUOTA_IN_FLIGHT"]);
+        check(all, vec![job("j", &servers[1..])], 0, &[]);
+        check(&["replicate"], jobs(20), 0, &[]);
     }
 
     #[test]

@@ -15,9 +15,10 @@ use aws_sdk_ec2::operation::describe_security_groups as groups;
 use aws_sdk_ec2::operation::describe_subnets as subnets;
 use aws_sdk_ec2::types::{InstanceTypeOffering, NetworkInterface, SecurityGroup, Subnet};
 use aws_sdk_eventbridge::operation::put_events::{PutEventsError, PutEventsOutput};
+use aws_sdk_mgn::operation::describe_jobs as jobs;
 use aws_sdk_mgn::operation::describe_replication_configuration_templates as templates;
 use aws_sdk_mgn::operation::describe_source_servers as servers;
-use aws_sdk_mgn::types::{ReplicationConfigurationTemplate, SourceServer};
+use aws_sdk_mgn::types::{Job, ReplicationConfigurationTemplate, SourceServer};
 use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use landfall_common::events::EventPublisher;
 use landfall_common::state::StateStore;
@@ -43,6 +44,7 @@ pub(crate) struct World {
     pub(crate) interfaces: Vec<NetworkInterface>,
     pub(crate) initialized: bool,
     pub(crate) servers: Vec<SourceServer>,
+    pub(crate) jobs: Vec<Job>,
     /// Detail-types and details, in order.
     pub(crate) events: Vec<(String, Value)>,
     /// Every call, in order.
@@ -101,6 +103,7 @@ impl Stage {
             interfaces: vec![],
             initialized: true,
             servers: vec![],
+            jobs: vec![],
             events: vec![],
             calls: vec![],
             failing: None,
@@ -307,6 +310,17 @@ fn mgn(world: &Arc<Mutex<World>>) -> aws_sdk_mgn::Client {
                 |w, _i| {
                     servers::DescribeSourceServersOutput::builder()
                         .set_items(Some(w.servers.clone()))
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::describe_jobs,
+                jobs::DescribeJobsError,
+                "DescribeJobs",
+                |w, _i| {
+                    jobs::DescribeJobsOutput::builder()
+                        .set_items(Some(w.jobs.clone()))
                         .build()
                 }
             ),
