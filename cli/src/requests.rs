@@ -115,12 +115,13 @@ pub fn split(file: &str, text: &str) -> Vec<Document> {
     }
     if documents.is_empty() {
         // So that an empty file, or an empty array, is a finding and not a silent success.
+        let body = text.trim().to_owned();
         documents.push(Document {
             file: file.to_owned(),
             number: 1,
             line: 1,
-            body: String::new(),
-            value: None,
+            value: serde_json::from_str(&body).ok(),
+            body,
         });
     }
     documents

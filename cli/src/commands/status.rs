@@ -8,7 +8,7 @@ use landfall_common::{Key, StateStore};
 use landfall_domain::StageError;
 
 use crate::error::{CliError, Exit};
-use crate::output::text::Palette;
+use crate::output::text::{Palette, clean};
 use crate::output::timeline::Story;
 use crate::output::{print, print_json};
 use crate::target::{Records, TargetArgs};
@@ -69,9 +69,9 @@ pub async fn read(store: &StateStore, key: &Key) -> Result<Story, StageError> {
 
 fn unknown(key: &Key) -> CliError {
     CliError::new(
-        format!("there is no migration {key}"),
-        "Check the ID and --tenant. A request submitted a moment ago may still be in the queue; one that is no JSON \
-         leaves no ID and ends in the dead-letter queue.",
+        format!("there is no migration {}", clean(&key.to_string())),
+        "Check the ID and --tenant. A request submitted a moment ago may still be in the queue; one whose ID cannot be \
+         read, or is none (letters, digits, dots, dashes and underscores, 128 at most), is in the dead-letter queue only.",
     )
     .exit(Exit::Unknown)
 }

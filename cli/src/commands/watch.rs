@@ -38,7 +38,7 @@ pub struct WatchArgs {
     /// End when each of them has ended; without it, watch until interrupted.
     #[arg(long)]
     until_done: bool,
-    /// Give up after this many seconds.
+    /// Give up after this many seconds; with --until-done.
     #[arg(long, value_name = "SECONDS", requires = "until_done")]
     timeout: Option<u64>,
     #[command(flatten)]

@@ -1,5 +1,7 @@
 //! Aligned columns.
 
+use super::text::clean;
+
 /// A cell: what is printed, and how wide that is on the screen (colour codes take no room).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
@@ -19,6 +21,8 @@ impl Cell {
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
+        // What others chose must not steer the terminal.
+        let text = clean(&text);
         let width = text.chars().count();
         Self { text, width }
     }

@@ -32,8 +32,14 @@ pub fn between(from: &str, to: &str) -> String {
 /// Foreign text (MGN's raw errors, callers' names) without the control characters that could drive a terminal.
 pub fn clean(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if steers(c) { ' ' } else { c })
         .collect()
+}
+
+/// Whether a character moves, hides or turns round what is around it: controls, and Unicode's marks for direction.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Whether and how colours are used.
@@ -94,6 +100,12 @@ impl Palette {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_others_steers_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2J\u{202e}b\u{200b}\r\n"), "a [2J b   ");
+        assert_eq!(clean("Büro 東京"), "Büro 東京");
+    }
 
     #[test]
     fn durations_keep_two_units() {

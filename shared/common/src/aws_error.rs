@@ -40,7 +40,7 @@ pub trait AwsResultExt<T> {
 
 impl<T, E> AwsResultExt<T> for Result<T, SdkError<E, HttpResponse>>
 where
-    E: ProvideErrorMetadata,
+    E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     fn or_stage(self, name: ErrorName, call: &str) -> Result<T, StageError> {
         self.map_err(|error| stage_error(&error, name, call))
@@ -50,7 +50,7 @@ where
 /// See [`AwsResultExt::or_stage`]; for code that first looks at the error itself.
 pub fn stage_error<E>(error: &SdkError<E, HttpResponse>, name: ErrorName, call: &str) -> StageError
 where
-    E: ProvideErrorMetadata,
+    E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let code = code(error).unwrap_or("");
     let server_fault = error
@@ -66,14 +66,30 @@ where
     };
     let text = match error {
         SdkError::TimeoutError(_) => "did not answer in time".to_owned(),
-        SdkError::DispatchFailure(_) => "could not be reached".to_owned(),
+        SdkError::DispatchFailure(_) => format!("could not be reached ({})", root_cause(error)),
         SdkError::ResponseError(_) => "gave an answer that cannot be read".to_owned(),
         _ => match message(error) {
             Some(message) if !message.is_empty() => format!("refused: {code}: {message}"),
+            _ if code.is_empty() => match error.raw_response() {
+                Some(raw) => format!(
+                    "gave an answer that cannot be read (HTTP status {})",
+                    raw.status()
+                ),
+                None => "failed before it was called".to_owned(),
+            },
             _ => format!("refused: {code}"),
         },
     };
     StageError::new(class, format!("{call} {text}"))
+}
+
+/// The innermost of an error's causes: "no credentials", "connection refused" and the like.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 /// The service's error code, where the error came from the service.

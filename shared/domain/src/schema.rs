@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
@@ -191,11 +192,27 @@ fn finding_of(error: &ValidationError<'_>) -> Finding {
     };
     let (message, found) = match hidden {
         Some(name) => (error.masked_with(name).to_string(), Value::Null),
-        None => (error.to_string(), error.instance().as_ref().clone()),
+        None => (said(error), error.instance().as_ref().clone()),
     };
     Finding::blocking("SCHEMA_INVALID", &pointer, format!("{message}."))
         .evidence(found, error.schema_path().to_string())
         .remedy("See schemas/migration-request.schema.json.")
+}
+
+/// What is wrong with a value; the validator's own words leave out the value, or most of what is allowed.
+fn said(error: &ValidationError<'_>) -> String {
+    let value = error.instance();
+    match error.kind() {
+        ValidationErrorKind::Enum { options } => {
+            let options = options.as_array().into_iter().flatten();
+            let options: Vec<String> = options.map(Value::to_string).collect();
+            format!("{value} is not one of {}", options.join(", "))
+        }
+        ValidationErrorKind::Constant { expected_value } => {
+            format!("{value} is not {expected_value}")
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// The finding, cut where it repeats what the sender chose: findings travel in message attributes and events.
@@ -320,6 +337,31 @@ mod tests {
             "{}",
             source.message
         );
+    }
+
+    #[test]
+    fn what_is_allowed_is_told_whole() {
+        let body = with(&[("environment", json!("qa")), ("target", json!("gcp"))]);
+        let findings = parse(&body).unwrap_err().findings;
+        let messages: Vec<&str> = findings.iter().map(|f| f.message.as_str()).collect();
+        assert_eq!(
+            messages,
+            [
+                r#""qa" is not one of "dev", "test", "staging", "prod"."#,
+                r#""gcp" is not "aws"."#
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_that_would_steer_a_terminal_or_break_a_template_is_refused() {
+        for name in ["a\u{1b}[31mred", "two\nlines", "x\u{202e}y", "bell\u{7}"] {
+            for field in ["targetVmName", "appName"] {
+                let body = with(&[(field, json!(name))]);
+                assert_eq!(pointers(&body), [format!("/{field}")], "{name:?}");
+            }
+        }
+        parse(&with(&[("targetVmName", json!("Büro-Server 01 (東京)"))])).unwrap();
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde_json::json;
 
 pub use self::send::{Sent, Submission, send};
 use crate::error::{CliError, Exit};
+use crate::output::text::clean;
 use crate::output::{print, print_json, summary, table};
 use crate::requests::{self, Problem};
 use crate::target::{Queue, TargetArgs};
@@ -110,7 +111,7 @@ fn problem_text(problems: &[Problem]) -> String {
         let id = problem
             .migration_id
             .as_ref()
-            .map_or_else(String::new, |id| format!(" ({id})"));
+            .map_or_else(String::new, |id| format!(" ({})", clean(id)));
         let _ = writeln!(
             text,
             "{}, line {}, request {}{id}:",

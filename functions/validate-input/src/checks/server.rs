@@ -231,7 +231,7 @@ fn already_migrating(record: &MigrationRecord, others: &[OtherMigration]) -> Opt
             first.migration_id.as_str(),
             "no other migration of the server",
         )
-        .remedy("Wait until that migration has ended, or cancel it."),
+        .remedy("Wait until that migration has ended, then submit again."),
     )
 }
 

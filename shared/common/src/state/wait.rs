@@ -387,7 +387,7 @@ pub(crate) fn applied<E>(
     call: &str,
 ) -> Result<bool, StageError>
 where
-    E: aws_sdk_dynamodb::error::ProvideErrorMetadata,
+    E: aws_sdk_dynamodb::error::ProvideErrorMetadata + std::error::Error + 'static,
 {
     match error {
         None => Ok(true),
