@@ -17,7 +17,7 @@ mod launch;
 use aws_config::SdkConfig;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::{Timestamp, ToSpan as _};
-use landfall_common::state::wait::{Phase, Wait, WaitKind};
+use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
 use landfall_domain::record::LaunchAction;
 use landfall_domain::{ErrorName, StageError};
@@ -157,24 +157,10 @@ async fn open(
             tracing::warn!("a launch message of an attempt that has ended is dropped");
             return Ok(None);
         }
-        let wait = Wait {
-            key: message.input.key(),
-            attempt: record.attempt,
-            correlation_id: record.correlation_id.clone(),
-            kind: WaitKind::launch(message.action),
-            phase: Phase::Pending,
-            task_token: message.task_token,
-            retry_count: message.retry_count,
-            due_at: after(invocation.now, QUEUE_HOURS).to_string(),
-            created_at: invocation.now.to_string(),
-            source_vm_id: record.request.source_vm_id.clone(),
-            source_server_id: record.source_server_id.clone(),
-            command: None,
-            policy: record.request.policy.clone(),
-            intent_id: None,
-            job_id: None,
-            closed: false,
-        };
+        let kind = WaitKind::launch(message.action);
+        let token = (message.task_token, message.retry_count);
+        let due = after(invocation.now, QUEUE_HOURS);
+        let wait = Wait::of(&record, kind, token, invocation.now, due);
         deps.journal.store.open_launch(&wait).await.map(Some)
     };
     work.instrument(span).await

@@ -2,7 +2,7 @@
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::{Timestamp, ToSpan as _};
-use landfall_common::state::wait::{Phase, Wait, WaitKind};
+use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_common::{Invocation, StageInput, stage, telemetry};
 use landfall_domain::{ErrorName, StageError};
 use serde::Deserialize;
@@ -108,24 +108,9 @@ async fn open(
             return Ok(None);
         }
         let (kind, hours) = message.kind.wait();
-        let wait = Wait {
-            key: message.input.key(),
-            attempt: record.attempt,
-            correlation_id: record.correlation_id,
-            kind,
-            phase: Phase::Waiting,
-            task_token: message.task_token,
-            retry_count: message.retry_count,
-            due_at: after(invocation.now, hours).to_string(),
-            created_at: invocation.now.to_string(),
-            source_vm_id: record.request.source_vm_id,
-            source_server_id: record.source_server_id,
-            command: record.done.agent_command,
-            policy: record.request.policy,
-            intent_id: None,
-            job_id: None,
-            closed: false,
-        };
+        let token = (message.task_token, message.retry_count);
+        let due = after(invocation.now, hours);
+        let wait = Wait::of(&record, kind, token, invocation.now, due);
         // Else the message of an earlier try of the state has come late: its token is dead.
         let opened = deps.journal.store.open_wait(&wait).await?;
         Ok(opened.then_some(wait))

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use landfall_domain::record::{AgentCommand, LaunchAction};
 use landfall_domain::request::Policy;
-use landfall_domain::{ErrorName, StageError};
+use landfall_domain::{ErrorName, MigrationRecord, StageError};
 use serde::{Deserialize, Serialize};
 
 use super::StateStore;
@@ -134,6 +134,40 @@ impl std::fmt::Debug for Wait {
 }
 
 impl Wait {
+    /// A wait of a migration that nothing has begun for: a launch is pending, the others are looked at from now on.
+    /// `token` is the task token and the try of its state.
+    pub fn of(
+        record: &MigrationRecord,
+        kind: WaitKind,
+        token: (String, u32),
+        now: Timestamp,
+        due: Timestamp,
+    ) -> Self {
+        let (task_token, retry_count) = token;
+        let agent = kind == WaitKind::Agent;
+        Self {
+            key: Key::of(record),
+            attempt: record.attempt,
+            correlation_id: record.correlation_id.clone(),
+            kind,
+            phase: match kind.action() {
+                Some(_) => Phase::Pending,
+                None => Phase::Waiting,
+            },
+            task_token,
+            retry_count,
+            due_at: due.to_string(),
+            created_at: now.to_string(),
+            source_vm_id: record.request.source_vm_id.clone(),
+            source_server_id: record.source_server_id.clone(),
+            command: record.done.agent_command.clone().filter(|_| agent),
+            policy: record.request.policy.clone(),
+            intent_id: None,
+            job_id: None,
+            closed: false,
+        }
+    }
+
     fn sk(&self) -> String {
         match self.kind {
             WaitKind::Agent => "WAIT#AGENT".to_owned(),
