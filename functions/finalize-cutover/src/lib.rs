@@ -16,11 +16,16 @@ mod records;
 mod source;
 mod target;
 
+use std::borrow::Cow;
+
 use aws_config::SdkConfig;
 use jiff::Timestamp;
+use landfall_accounts::{Accounts, actions};
 use landfall_common::state::Change;
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
-use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status};
+use landfall_domain::{
+    ErrorName, EventType, MigrationRecord, MigrationRequest, StageError, Status,
+};
 use landfall_external::LazyHttp;
 use landfall_external::dns::Dns;
 use landfall_mgn::Mgn;
@@ -35,6 +40,8 @@ const REFUSED: ErrorName = ErrorName::CutoverError;
 pub struct Deps {
     /// State and events.
     pub journal: Journal,
+    /// The clients of other accounts.
+    pub accounts: Accounts<(Mgn, aws_sdk_ec2::Client)>,
     /// The point of no return.
     pub mgn: Mgn,
     /// The target instance.
@@ -58,6 +65,9 @@ impl Deps {
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
         Self {
             journal: Journal::load(aws, env),
+            accounts: Accounts::new(aws, actions::FINALIZE_CUTOVER, |aws| {
+                (Mgn::new(aws), aws_sdk_ec2::Client::new(aws))
+            }),
             mgn: Mgn::new(aws),
             ec2: aws_sdk_ec2::Client::new(aws),
             dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
@@ -67,6 +77,30 @@ impl Deps {
             cmdb_url: env.optional("LANDFALL_CMDB_URL"),
             cmf_url: env.optional("LANDFALL_CMF_URL"),
         }
+    }
+
+    /// The same, working in the account that a request goes to.
+    ///
+    /// # Errors
+    /// `PrerequisiteError` when the account cannot be entered, or a transient error.
+    async fn at(
+        &self,
+        request: &MigrationRequest,
+        invocation: &Invocation,
+    ) -> Result<Cow<'_, Self>, StageError> {
+        let account = request.account.as_ref();
+        let there = self
+            .accounts
+            .enter(account, &invocation.function_arn)
+            .await?;
+        Ok(match there {
+            None => Cow::Borrowed(self),
+            Some((mgn, ec2)) => Cow::Owned(Self {
+                mgn,
+                ec2,
+                ..self.clone()
+            }),
+        })
     }
 }
 
@@ -116,7 +150,16 @@ pub async fn handle(
         _ if input.phase == Phase::Complete => {
             Box::pin(complete(deps, record, invocation.now)).await?
         }
-        _ => Box::pin(finalize(deps, record, invocation.now)).await?,
+        _ => {
+            let deps = deps.at(&record.request, &invocation).await?;
+            let account = record.request.account.clone();
+            match Box::pin(finalize(&deps, record, invocation.now)).await {
+                Ok(record) => record,
+                Err(error) => {
+                    return Err(deps.accounts.explain_error(account.as_ref(), error).await);
+                }
+            }
+        }
     };
     Ok(json!({ "status": record.status }))
 }

@@ -26,6 +26,7 @@ impl Stage {
     async fn new() -> Self {
         let parts = world::cut_over(ErrorName::CutoverError).await;
         let deps = Deps {
+            accounts: landfall_accounts::Accounts::home_only(),
             journal: parts.journal.clone(),
             mgn: parts.mgn.clone(),
             ec2: parts.ec2.clone(),

@@ -186,6 +186,7 @@ fn first_record(
         request,
         request_digest,
         execution_arn: None,
+        claims: Vec::new(),
         event_seq: 0,
         event_hash: String::new(),
         created_at: at.clone(),

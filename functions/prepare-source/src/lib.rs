@@ -14,21 +14,31 @@ mod launch_settings;
 mod source;
 mod template;
 
+use std::borrow::Cow;
+
 use aws_config::SdkConfig;
 use jiff::Timestamp;
+use landfall_accounts::{Accounts, actions};
 use landfall_common::state::Change;
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
-use landfall_domain::{EventType, MigrationRecord, StageError, Status, WorkflowPlan};
+use landfall_domain::{
+    EventType, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
+};
 use landfall_external::LazyHttp;
 use landfall_mgn::Mgn;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// What it works with in the account that a request goes to.
+type Target = (Mgn, aws_sdk_ec2::Client, aws_sdk_ssm::Client);
 
 /// What the function works with.
 #[derive(Clone, Debug)]
 pub struct Deps {
     /// State and events.
     pub journal: Journal,
+    /// The clients of other accounts.
+    pub accounts: Accounts<Target>,
     /// Source servers.
     pub mgn: Mgn,
     /// Launch templates.
@@ -54,6 +64,10 @@ impl Deps {
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
         Self {
             journal: Journal::load(aws, env),
+            accounts: Accounts::new(aws, actions::PREPARE_SOURCE, |aws| {
+                let (ec2, ssm) = (aws_sdk_ec2::Client::new(aws), aws_sdk_ssm::Client::new(aws));
+                (Mgn::new(aws), ec2, ssm)
+            }),
             mgn: Mgn::new(aws),
             ec2: aws_sdk_ec2::Client::new(aws),
             ssm: aws_sdk_ssm::Client::new(aws),
@@ -66,6 +80,35 @@ impl Deps {
             cmf_url: env.optional("LANDFALL_CMF_URL"),
             agent_role_arn: env.optional("LANDFALL_AGENT_ROLE_ARN"),
         }
+    }
+
+    /// The same, working in the account that a request goes to.
+    ///
+    /// # Errors
+    /// `PrerequisiteError` when the account cannot be entered, or a transient error.
+    async fn at(
+        &self,
+        request: &MigrationRequest,
+        invocation: &Invocation,
+    ) -> Result<Cow<'_, Self>, StageError> {
+        let account = request.account.as_ref();
+        let there = self
+            .accounts
+            .enter(account, &invocation.function_arn)
+            .await?;
+        let region = account
+            .map_or(&self.region, |account| &account.region)
+            .clone();
+        Ok(match there {
+            None => Cow::Borrowed(self),
+            Some((mgn, ec2, ssm)) => Cow::Owned(Self {
+                mgn,
+                ec2,
+                ssm,
+                region,
+                ..self.clone()
+            }),
+        })
     }
 }
 
@@ -100,12 +143,18 @@ pub async fn handle(
     let record = deps.journal.store.require(&input.key()).await?;
     telemetry::identify(&record);
     input.check(&record)?;
+    let deps = &*deps.at(&record.request, &invocation).await?;
+    let account = record.request.account.clone();
     // Futures of SDK calls are large: on the heap they do not swell the ones around them.
-    match phase {
+    let outcome = match phase {
         Some(Phase::LaunchSettings) => {
             Box::pin(launch_settings::apply(deps, record, invocation.now)).await
         }
         None => Box::pin(prepare(deps, record, invocation.now)).await,
+    };
+    match outcome {
+        Ok(output) => Ok(output),
+        Err(error) => Err(deps.accounts.explain_error(account.as_ref(), error).await),
     }
 }
 

@@ -128,6 +128,7 @@ fn closed(record: &MigrationRecord, action: LaunchAction, now: Timestamp) -> Wai
         created_at: now.to_string(),
         source_vm_id: record.request.source_vm_id.clone(),
         source_server_id: record.source_server_id.clone(),
+        account: None,
         command: None,
         policy: record.request.policy.clone(),
         intent_id: None,

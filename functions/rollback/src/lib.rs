@@ -29,12 +29,17 @@ mod records;
 mod source;
 mod target;
 
+use std::borrow::Cow;
+
 use aws_config::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
+use landfall_accounts::{Accounts, actions};
 use landfall_common::state::{Change, Key};
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
 use landfall_domain::rollback::{Compensation, RollbackPlan, plan};
-use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status};
+use landfall_domain::{
+    ErrorName, EventType, MigrationRecord, MigrationRequest, StageError, Status,
+};
 use landfall_external::LazyHttp;
 use landfall_external::dns::Dns;
 use landfall_mgn::Mgn;
@@ -53,6 +58,8 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(90);
 pub struct Deps {
     /// State and events.
     pub journal: Journal,
+    /// The clients of other accounts.
+    pub accounts: Accounts<(Mgn, aws_sdk_ec2::Client)>,
     /// Lifecycles and targets.
     pub mgn: Mgn,
     /// The target instance and the launch template.
@@ -76,6 +83,9 @@ impl Deps {
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
         Self {
             journal: Journal::load(aws, env),
+            accounts: Accounts::new(aws, actions::ROLLBACK, |aws| {
+                (Mgn::new(aws), aws_sdk_ec2::Client::new(aws))
+            }),
             mgn: Mgn::new(aws),
             ec2: aws_sdk_ec2::Client::new(aws),
             dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
@@ -85,6 +95,30 @@ impl Deps {
             cmdb_url: env.optional("LANDFALL_CMDB_URL"),
             cmf_url: env.optional("LANDFALL_CMF_URL"),
         }
+    }
+
+    /// The same, working in the account that a request goes to.
+    ///
+    /// # Errors
+    /// `PrerequisiteError` when the account cannot be entered, or a transient error.
+    async fn at(
+        &self,
+        request: &MigrationRequest,
+        invocation: &Invocation,
+    ) -> Result<Cow<'_, Self>, StageError> {
+        let account = request.account.as_ref();
+        let there = self
+            .accounts
+            .enter(account, &invocation.function_arn)
+            .await?;
+        Ok(match there {
+            None => Cow::Borrowed(self),
+            Some((mgn, ec2)) => Cow::Owned(Self {
+                mgn,
+                ec2,
+                ..self.clone()
+            }),
+        })
     }
 }
 
@@ -178,6 +212,21 @@ async fn roll_back(
     let overdue = began.is_some_and(|at| now.duration_since(at) > PATIENCE);
     let refused = |error: &StageError| overdue || !error.name.is_transient();
     record.failure = Some(input.failure.failure(record.failure.take()));
+    // A migration that was refused by the pre-flight did nothing anywhere, and may name an account that nobody can enter.
+    let there = match record.status {
+        Status::Requested | Status::Validating => Ok(Cow::Borrowed(deps)),
+        _ => deps.at(&record.request, invocation).await,
+    };
+    let deps = match there {
+        Ok(ref there) => &**there,
+        Err(error) if refused(&error) => {
+            let plan = plan(&record);
+            let mut progress = Progress::of(&plan);
+            progress.failed("ENTER_ACCOUNT", &error);
+            return freeze::after(deps, record, &progress, now).await;
+        }
+        Err(error) => return Err(error),
+    };
     record = match prepare(deps, record.clone(), started.is_none(), invocation).await {
         Ok(record) => record,
         Err(error) if refused(&error) => {
@@ -204,6 +253,8 @@ async fn roll_back(
         match compensate::undo(deps, &record, compensation, &mut changes).await {
             Ok(outcome) => progress.did(compensation, &outcome),
             Err(error) if refused(&error) => {
+                let account = record.request.account.as_ref();
+                let error = deps.accounts.explain_error(account, error).await;
                 progress.failed(compensation.name(), &error);
                 return freeze::after(deps, record, &progress, now).await;
             }

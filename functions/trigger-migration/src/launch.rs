@@ -2,45 +2,95 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use futures_util::future::join_all;
 use jiff::{Timestamp, ToSpan as _};
+use landfall_accounts::elsewhere;
 use landfall_common::Invocation;
 use landfall_common::state::wait::{Phase, Wait};
 use landfall_common::telemetry::{self, Unit};
 use landfall_domain::batch::{self, InFlight};
 use landfall_domain::record::LaunchAction;
+use landfall_domain::request::Account;
 use landfall_domain::{ErrorName, StageError, replication};
 use landfall_mgn::{INTENT_TAG, Job, Server, StartError};
 
 use crate::{Deps, LEASE_SECONDS, finish};
 
-/// The lease over launches in this account and Region.
+/// The lease over launches in an account and Region; what comes behind it for another than the deployment's own.
 const LEASE: &str = "LAUNCH";
 
-/// Starts everything that is pending. `just_opened` is given because the index may not show it yet.
+/// Starts everything that is pending, account by account, each with its own quotas. `just_opened` is given because the
+/// index may not show it yet.
 ///
 /// # Errors
-/// Transient ones; what was not started stays pending.
+/// Transient ones; what was not started stays pending. An account at fault holds up no other.
 pub(crate) async fn pending(
     deps: &Deps,
     just_opened: &[Wait],
     invocation: &Invocation,
 ) -> Result<(), StageError> {
+    let indexed = deps.journal.store.waits(Phase::Pending).await?;
+    let mut groups: BTreeMap<Option<Account>, Vec<Wait>> = BTreeMap::new();
+    for wait in indexed.iter().chain(just_opened) {
+        let account = elsewhere(wait.account.as_ref(), &invocation.function_arn);
+        groups
+            .entry(account.cloned())
+            .or_default()
+            .push(wait.clone());
+    }
+    let work = groups
+        .iter()
+        .map(|(account, waits)| Box::pin(pending_in(deps, account.as_ref(), waits, invocation)));
+    // All of them, whatever becomes of one.
+    join_all(work).await.into_iter().collect()
+}
+
+/// Starts what is pending in one account and Region.
+async fn pending_in(
+    deps: &Deps,
+    account: Option<&Account>,
+    waits: &[Wait],
+    invocation: &Invocation,
+) -> Result<(), StageError> {
     let store = &deps.journal.store;
     let now = invocation.now;
+    let entered = deps.accounts.enter(account, &invocation.function_arn).await;
+    let deps = &match entered {
+        Ok(None) => deps.clone(),
+        Ok(Some(mgn)) => Deps {
+            mgn,
+            ..deps.clone()
+        },
+        Err(error) if error.name.is_transient() => return Err(error),
+        Err(error) => {
+            for wait in still_pending(deps, waits).await? {
+                if let Some(action) = wait.kind.action() {
+                    let findings = error.findings.clone();
+                    finish::failed(deps, &wait, action, &error.message, findings, now).await?;
+                }
+            }
+            return Ok(());
+        }
+    };
+    // Quotas are those of an account and Region, whatever role is used to get there.
+    let lease = account.map_or_else(
+        || LEASE.to_owned(),
+        |account| format!("{LEASE}#{}#{}", account.id, account.region),
+    );
     let Some(lease) = store
-        .take_lease(LEASE, &invocation.request_id, LEASE_SECONDS, now)
+        .take_lease(&lease, &invocation.request_id, LEASE_SECONDS, now)
         .await?
     else {
         tracing::info!("another invocation is starting launches; these come again");
         return Ok(());
     };
-    let started = start_all(deps, just_opened, now).await;
+    let started = start_all(deps, waits, now).await;
     store.release_lease(&lease).await?;
     started
 }
 
-async fn start_all(deps: &Deps, just_opened: &[Wait], now: Timestamp) -> Result<(), StageError> {
-    let waits = all_pending(deps, just_opened).await?;
+async fn start_all(deps: &Deps, waits: &[Wait], now: Timestamp) -> Result<(), StageError> {
+    let waits = still_pending(deps, waits).await?;
     if waits.is_empty() {
         return Ok(());
     }
@@ -105,11 +155,11 @@ fn count(n: usize) -> f64 {
     n as f64
 }
 
-/// Everything pending, in order of arrival, as stored now.
-async fn all_pending(deps: &Deps, just_opened: &[Wait]) -> Result<Vec<Wait>, StageError> {
+/// Those that are pending as stored now, in order of arrival.
+async fn still_pending(deps: &Deps, waits: &[Wait]) -> Result<Vec<Wait>, StageError> {
     let store = &deps.journal.store;
     let mut all = BTreeMap::new();
-    for wait in store.waits(Phase::Pending).await?.iter().chain(just_opened) {
+    for wait in waits {
         let id = (wait.due_at.clone(), wait.key.clone());
         if all.contains_key(&id) {
             continue;
@@ -326,6 +376,8 @@ async fn start_batch(
                 return Err(error);
             }
             Err(StartError::Other(error)) => {
+                let account = claimed.first().and_then(|wait| wait.account.as_ref());
+                let error = deps.accounts.explain_error(account, error).await;
                 for wait in &claimed {
                     finish::failed(deps, wait, action, &error.message, Vec::new(), now).await?;
                 }

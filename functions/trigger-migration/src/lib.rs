@@ -17,6 +17,7 @@ mod launch;
 use aws_config::SdkConfig;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::{Timestamp, ToSpan as _};
+use landfall_accounts::{Accounts, actions};
 use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
 use landfall_domain::record::LaunchAction;
@@ -43,6 +44,8 @@ const COME_AGAIN_SECONDS: (i32, i32) = (5, 60);
 pub struct Deps {
     /// State and events.
     pub journal: Journal,
+    /// The clients of other accounts.
+    pub accounts: Accounts<Mgn>,
     /// Launches.
     pub mgn: Mgn,
     /// To fail the task of a server that MGN refuses.
@@ -58,6 +61,7 @@ impl Deps {
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
         Self {
             journal: Journal::load(aws, env),
+            accounts: Accounts::new(aws, actions::TRIGGER_MIGRATION, Mgn::new),
             mgn: Mgn::new(aws),
             sfn: aws_sdk_sfn::Client::new(aws),
             sqs: aws_sdk_sqs::Client::new(aws),

@@ -1,18 +1,23 @@
 //! Pre-flight: everything that can be known to be wrong before any work begins, told at once.
 //!
 //! It reads AWS and changes nothing there. [`facts`] collects what the checks need, concurrently; [`checks`]
-//! judges it without any I/O; this module keeps the status.
+//! judges it without any I/O; this module keeps the status. With `"dryRun": true` it keeps nothing at all and answers with
+//! what it found ([`dry_run`]).
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CALLBACK_ALLOW` and `LANDFALL_SOURCE_API_ALLOW`
-//! (lists of origins).
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `LANDFALL_ROLE_ARN_PREFIX` (what the ARNs of the functions' roles begin
+//! with), `AWS_REGION`; optional `LANDFALL_CALLBACK_ALLOW` and `LANDFALL_SOURCE_API_ALLOW` (lists of origins).
 #![warn(missing_docs)]
 
 pub mod checks;
+pub mod dry_run;
 pub mod facts;
+pub mod needs;
 
 use aws_config::SdkConfig;
 use jiff::Timestamp;
-use landfall_common::state::Change;
+use landfall_accounts::{Accounts, Home, actions};
+use landfall_common::state::claim::Taking;
+use landfall_common::state::{Change, Key};
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
 use landfall_domain::{
     ErrorName, EventType, Finding, MigrationRecord, StageError, Status, WorkflowPlan,
@@ -20,29 +25,73 @@ use landfall_domain::{
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 
-use checks::Allow;
-use facts::Facts;
+use checks::{Allow, Subject};
+use facts::{Facts, Proofs, Question};
 
 /// What the function works with.
 #[derive(Clone, Debug)]
 pub struct Deps {
     /// State and events.
     pub journal: Journal,
-    /// Subnets, security groups, instance types.
-    pub ec2: aws_sdk_ec2::Client,
-    /// Source servers.
-    pub mgn: Mgn,
+    /// The clients of other accounts.
+    pub accounts: Accounts<Target>,
+    /// The clients of the deployment's own.
+    pub target: Target,
+    /// Where the deployment runs.
+    pub home: Home,
+    /// What the ARNs of the functions' roles begin with; the function's name completes them.
+    pub role_arn_prefix: String,
+    /// What was simulated before.
+    pub proofs: Proofs,
     /// Origins that a request's URLs may have.
     pub allow: Allow,
+}
+
+/// The clients of the account and Region that a migration goes to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Subnets, security groups, instance types, encryption.
+    pub ec2: aws_sdk_ec2::Client,
+    /// Source servers and jobs.
+    pub mgn: Mgn,
+    /// Instance profiles and permissions.
+    pub iam: aws_sdk_iam::Client,
+    /// Keys.
+    pub kms: aws_sdk_kms::Client,
+    /// Quotas.
+    pub quotas: aws_sdk_servicequotas::Client,
+}
+
+impl Target {
+    fn new(aws: &SdkConfig) -> Self {
+        Self {
+            ec2: aws_sdk_ec2::Client::new(aws),
+            mgn: Mgn::new(aws),
+            iam: aws_sdk_iam::Client::new(aws),
+            kms: aws_sdk_kms::Client::new(aws),
+            quotas: aws_sdk_servicequotas::Client::new(aws),
+        }
+    }
 }
 
 impl Deps {
     /// From the environment.
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
+        let role_arn_prefix = env.required("LANDFALL_ROLE_ARN_PREFIX");
+        let region = aws
+            .region()
+            .map_or_else(|| env.required("AWS_REGION"), ToString::to_string);
         Self {
             journal: Journal::load(aws, env),
-            ec2: aws_sdk_ec2::Client::new(aws),
-            mgn: Mgn::new(aws),
+            accounts: Accounts::new(aws, actions::VALIDATE_INPUT, Target::new),
+            target: Target::new(aws),
+            home: Home {
+                // IAM has no Region; the account stands behind it all the same.
+                account: role_arn_prefix.split(':').nth(4).unwrap_or_default().into(),
+                region,
+            },
+            role_arn_prefix,
+            proofs: Proofs::default(),
             allow: Allow {
                 callbacks: env.list("LANDFALL_CALLBACK_ALLOW"),
                 sources: env.list("LANDFALL_SOURCE_API_ALLOW"),
@@ -60,6 +109,9 @@ pub async fn handle(
     event: Value,
     invocation: Invocation,
 ) -> Result<Value, StageError> {
+    if dry_run::is_meant(&event) {
+        return Box::pin(dry_run::run(deps, event, &invocation)).await;
+    }
     let input: StageInput = stage::read(event)?;
     let record = deps.journal.store.require(&input.key()).await?;
     telemetry::identify(&record);
@@ -70,27 +122,83 @@ pub async fn handle(
         return plan_value(plan);
     }
     // Futures of SDK calls are large: on the heap they do not swell the ones around them.
-    let facts = Box::pin(Facts::gather(deps, &record, invocation.now)).await?;
-    let findings = checks::all(
-        &record,
-        &input.execution_arn,
-        &facts,
-        &deps.allow,
-        invocation.now,
-    )?;
-    if findings.iter().any(Finding::is_blocking) {
-        Err(refuse(&deps.journal, record, findings, invocation.now).await?)
+    let subject = Subject {
+        request: &record.request,
+        tenant_id: &record.tenant_id,
+        evidence: record.test_evidence.as_ref(),
+    };
+    let examined = Box::pin(examine(deps, subject, &invocation)).await?;
+    if examined.findings.iter().any(Finding::is_blocking) {
+        Err(refuse(&deps.journal, record, examined.findings, invocation.now).await?)
     } else {
-        pass(&deps.journal, record, &findings, invocation.now).await?;
+        pass(&deps.journal, record, examined, invocation.now).await?;
         plan_value(plan)
     }
+}
+
+/// What the checks said.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    /// Everything that is wrong.
+    pub(crate) findings: Vec<Finding>,
+    /// What the migration takes for itself if it goes on.
+    pub(crate) takings: Vec<Taking>,
+    /// The one server in MGN that is meant, where there is one.
+    pub(crate) source_server_id: Option<String>,
+}
+
+/// Reads the facts and runs the checks.
+pub(crate) async fn examine(
+    deps: &Deps,
+    subject: Subject<'_>,
+    invocation: &Invocation,
+) -> Result<Examined, StageError> {
+    let request = subject.request;
+    let account = request.account.as_ref();
+    let entered = deps
+        .accounts
+        .clients(account, &invocation.function_arn)
+        .await;
+    let (target, refused) = match (entered, account) {
+        (Ok(None), _) => (Some(deps.target.clone()), None),
+        (Ok(Some(target)), _) => (Some(target), None),
+        (Err(refusal), Some(account)) => (None, Some(refusal.finding(account)?)),
+        (Err(_), None) => (None, None),
+    };
+    let place = account.map_or_else(
+        || deps.home.clone(),
+        |account| Home {
+            account: account.id.clone(),
+            region: account.region.clone(),
+        },
+    );
+    let question = Question {
+        request,
+        place: &place,
+        partition: deps.role_arn_prefix.split(':').nth(1).unwrap_or("aws"),
+        own: &Key::new(subject.tenant_id, &request.migration_id),
+        now: invocation.now,
+    };
+    let facts = Facts::gather(deps, target.as_ref(), question).await?;
+    let mut findings: Vec<Finding> = refused.into_iter().collect();
+    findings.extend(checks::all(subject, &facts, &deps.allow, invocation.now)?);
+    let servers = facts.target.as_ref().map(|target| &target.mgn.servers);
+    let source_server_id = match servers.map(Vec::as_slice) {
+        Some([server]) => Some(server.id.clone()),
+        _ => None,
+    };
+    Ok(Examined {
+        findings,
+        takings: facts.claims.free,
+        source_server_id,
+    })
 }
 
 /// Notes that the migration may go on, unless an earlier run did.
 async fn pass(
     journal: &Journal,
     mut record: MigrationRecord,
-    warnings: &[Finding],
+    examined: Examined,
     now: Timestamp,
 ) -> Result<(), StageError> {
     // An earlier run may have refused what is mended by now; its failure must not outlive that.
@@ -98,9 +206,11 @@ async fn pass(
     if record.status == Status::Validating && !refused_before {
         return Ok(());
     }
-    let mut change = Change::to(Status::Validating, EventType::ValidationPassed);
-    if !warnings.is_empty() {
-        change = change.evidence(json!({ "findings": warnings }));
+    // Taken in the write that lets the migration go on: of two that looked at the same time one is refused.
+    let mut change =
+        Change::to(Status::Validating, EventType::ValidationPassed).taking(examined.takings);
+    if !examined.findings.is_empty() {
+        change = change.evidence(json!({ "findings": examined.findings }));
     }
     Box::pin(journal.advance(record, change, now)).await?;
     Ok(())

@@ -9,8 +9,8 @@ mod world;
 use aws_sdk_ec2::types::NetworkInterface;
 use aws_sdk_mgn::types::SourceServer;
 use landfall_domain::{ErrorName, StageError, Status};
-use serde_json::json;
-use world::{Stage, group, item, record};
+use serde_json::{Value, json};
+use world::{Stage, group};
 
 fn codes(error: &StageError) -> Vec<&str> {
     error.findings.iter().map(|f| f.code.as_str()).collect()
@@ -40,9 +40,22 @@ async fn the_canonical_message_passes_and_its_plan_comes_back() {
             "DescribeSecurityGroups",
             "DescribeSourceServers",
             "DescribeSubnets",
+            "GetEbsEncryptionByDefault",
             "GetItem",
+            "GetItem",
+            "ListServiceQuotas",
             "PutEvents",
-            "Query",
+            "SimulatePrincipalPolicy",
+            "SimulatePrincipalPolicy",
+            "SimulatePrincipalPolicy",
+            "SimulatePrincipalPolicy",
+            "SimulatePrincipalPolicy",
+            "SimulatePrincipalPolicy",
+            "SimulatePrincipalPolicy",
+            "SimulatePrincipalPolicy",
+            "SimulatePrincipalPolicy",
+            "SimulatePrincipalPolicy",
+            "SimulatePrincipalPolicy",
             "TransactWriteItems",
         ]
     );
@@ -57,7 +70,7 @@ async fn everything_that_is_wrong_is_told_at_once() {
             "kind": "azure", "endpoint": "https://evil.example.com/", "credentialsSecretId": "landfall/source/azure",
             "subscriptionId": "sub-1", "resourceGroup": "rg-1",
         },
-        "account": {"id": "123456789012", "region": "us-east-1"},
+        "instanceProfile": "none-such", "policy": {"window": {}},
     }));
     {
         let mut world = stage.world();
@@ -71,23 +84,24 @@ async fn everything_that_is_wrong_is_told_at_once() {
                 .private_ip_address("10.0.1.10")
                 .build(),
         ];
-        world.others = vec![item(&{
-            let mut earlier = record("mig-1", json!({}));
-            earlier.created_at = "2026-11-20T00:00:00Z".into();
-            earlier
-        })];
+        world.denied = vec!["ec2:RunInstances"];
+        world.ebs_key = Some("key-1".into());
     }
+    stage.claim_server("mig-1", Status::Testing);
     let error = stage.run().await.unwrap_err();
     assert_eq!(error.name, ErrorName::ValidationError);
     assert_eq!(
         codes(&error),
         [
             "FEATURE_NOT_AVAILABLE",
+            "ALREADY_MIGRATING",
             "SECURITY_GROUP_WRONG_VPC",
             "SECURITY_GROUP_NOT_FOUND",
             "IP_IN_USE",
             "INSTANCE_TYPE_UNKNOWN",
-            "ALREADY_MIGRATING",
+            "EBS_DEFAULT_KEY_UNUSABLE",
+            "IAM_PROFILE_NOT_FOUND",
+            "PERMISSION_MISSING",
             "MGN_NOT_INITIALIZED",
             "SOURCE_ENDPOINT_FORBIDDEN",
             "CALLBACK_URL_FORBIDDEN",
@@ -141,7 +155,6 @@ async fn what_was_mended_before_the_second_run_leaves_no_failure() {
 async fn each_call_may_fail_once() {
     let calls = [
         ("GetItem", ErrorName::InternalError),
-        ("Query", ErrorName::InternalError),
         ("DescribeSubnets", ErrorName::PrerequisiteError),
         ("DescribeSecurityGroups", ErrorName::PrerequisiteError),
         (
@@ -155,12 +168,18 @@ async fn each_call_may_fail_once() {
         ),
         ("DescribeSourceServers", ErrorName::PrerequisiteError),
         ("DescribeJobs", ErrorName::MigrationExecutionError),
+        ("GetEbsEncryptionByDefault", ErrorName::PrerequisiteError),
+        ("GetEbsDefaultKmsKeyId", ErrorName::PrerequisiteError),
         ("TransactWriteItems", ErrorName::InternalError),
         ("PutEvents", ErrorName::InternalError),
     ];
     for (call, name) in calls {
         let stage = Stage::new(json!({"privateIp": "10.0.1.10"}));
-        stage.world().failing = Some(call);
+        {
+            let mut world = stage.world();
+            world.failing = Some(call);
+            world.ebs_key = Some("alias/aws/ebs".into());
+        }
         let error = stage.run().await.unwrap_err();
         assert_eq!(error.name, name, "{call}: {error}");
         assert!(error.message.contains(call), "{error}");
@@ -220,4 +239,163 @@ async fn a_run_that_comes_late_checks_nothing() {
     let plan = stage.run().await.unwrap();
     assert_eq!(plan["switch"], true);
     assert_eq!(stage.world().calls, ["GetItem"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_and_only_informs_refuses_nothing() {
+    for (call, told) in [
+        ("SimulatePrincipalPolicy", vec!["PERMISSIONS_NOT_PROVEN"]),
+        ("ListServiceQuotas", vec![]),
+    ] {
+        let stage = Stage::new(json!({}));
+        stage.world().failing = Some(call);
+        stage.run().await.unwrap();
+        let world = stage.world();
+        let findings = world.events[0].1["evidence"]["findings"].as_array();
+        let codes: Vec<_> = findings.into_iter().flatten().map(|f| &f["code"]).collect();
+        assert_eq!(codes, told, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn permissions_are_simulated_once_for_a_wave() {
+    let stage = Stage::new(json!({"instanceProfile": "app"}));
+    stage.world().profiles.insert("app".into(), true);
+    let simulations = |stage: &Stage| {
+        let world = stage.world();
+        let calls = world.calls.iter();
+        calls
+            .filter(|call| **call == "SimulatePrincipalPolicy")
+            .count()
+    };
+    stage.dry_run(json!({})).await.unwrap();
+    let once = simulations(&stage);
+    stage.dry_run(json!({"sourceVmId": "vm-2"})).await.unwrap();
+    assert_eq!(simulations(&stage), once);
+    // What is refused is asked again, for it may have been mended.
+    let stage = Stage::new(json!({}));
+    stage.world().denied = vec!["ec2:RunInstances"];
+    let codes = |answer: &Value| answer["findings"].as_array().unwrap().len();
+    assert_eq!(codes(&stage.dry_run(json!({})).await.unwrap()), 1);
+    stage.world().denied.clear();
+    assert_eq!(codes(&stage.dry_run(json!({})).await.unwrap()), 0);
+}
+
+#[tokio::test]
+async fn a_live_quota_refuses_where_the_documented_one_warns() {
+    let replicating = SourceServer::builder()
+        .source_server_id("s-1")
+        .user_provided_id("vm-other")
+        .data_replication_info(
+            aws_sdk_mgn::types::DataReplicationInfo::builder()
+                .data_replication_state("CONTINUOUS".into())
+                .build(),
+        )
+        .build();
+    let stage = Stage::new(json!({}));
+    stage.world().servers = vec![replicating];
+    stage.world().replicating_quota = Some(1.0);
+    let error = stage.run().await.unwrap_err();
+    assert_eq!(codes(&error), ["QUOTA_REPLICATING"]);
+    stage.world().replicating_quota = Some(2.0);
+    stage.run().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_is_found_by_its_host_name() {
+    let named = SourceServer::builder()
+        .source_server_id("s-1")
+        .source_properties(
+            aws_sdk_mgn::types::SourceProperties::builder()
+                .identification_hints(
+                    aws_sdk_mgn::types::IdentificationHints::builder()
+                        .fqdn("web01.corp.example")
+                        .build(),
+                )
+                .build(),
+        )
+        .build();
+    let stage = Stage::new(json!({"steps": ["validate"], "sourceHost": "WEB01.corp.example"}));
+    stage.world().servers = vec![named.clone()];
+    stage.run().await.unwrap();
+    let answer = stage.dry_run(json!({})).await.unwrap();
+    assert_eq!(answer["sourceServerId"], "s-1");
+    stage.world().servers = vec![named.clone(), named];
+    let answer = stage.dry_run(json!({})).await.unwrap();
+    assert_eq!(answer["findings"][0]["code"], "SERVER_AMBIGUOUS");
+    assert_eq!(answer["sourceServerId"], Value::Null);
+}
+
+#[tokio::test]
+async fn of_two_migrations_of_a_server_one_is_refused_whatever_their_applications() {
+    let stage = Stage::new(json!({}));
+    stage.claim_server("mig-9", Status::Testing);
+    let error = stage.run().await.unwrap_err();
+    assert_eq!(codes(&error), ["ALREADY_MIGRATING"]);
+    assert!(error.findings[0].message.contains("mig-9"));
+    for (status, passes) in [
+        (Status::Frozen, false),
+        (Status::Failed, true),
+        (Status::Succeeded, true),
+    ] {
+        let stage = Stage::new(json!({}));
+        stage.claim_server("mig-9", status);
+        assert_eq!(stage.run().await.is_ok(), passes, "{status}");
+    }
+    // One whose record is gone holds nobody up.
+    let stage = Stage::new(json!({}));
+    stage.claim_server("mig-9", Status::Testing);
+    let gone = landfall_common::state::Key::new("default", "mig-9").pk();
+    stage.world().items.remove(&gone);
+    stage.run().await.unwrap();
+    let claims = stage.record().claims;
+    assert_eq!(claims, ["CLAIM#123456789012#eu-central-1#SERVER#vm-123456"]);
+    assert_eq!(
+        stage.world().items[&claims[0]]["migrationId"],
+        aws_sdk_dynamodb::types::AttributeValue::S("mig-12345".into())
+    );
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_same_and_leaves_no_trace() {
+    let stage = Stage::new(json!({}));
+    {
+        let mut world = stage.world();
+        world.subnets.clear();
+        world.denied = vec!["ec2:RunInstances"];
+    }
+    let before = stage.record();
+    let answer = stage
+        .dry_run(json!({"instanceType": "t9.mega"}))
+        .await
+        .unwrap();
+    assert_eq!(answer["migrationId"], "mig-12345");
+    assert_eq!(answer["plan"]["switch"], true);
+    let told: Vec<_> = answer["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "SUBNET_NOT_FOUND",
+            "INSTANCE_TYPE_UNKNOWN",
+            "PERMISSION_MISSING"
+        ]
+    );
+    assert_eq!(stage.record(), before);
+    let world = stage.world();
+    assert!(world.events.is_empty());
+    let writes = ["TransactWriteItems", "PutEvents"];
+    assert!(!world.calls.iter().any(|call| writes.contains(call)));
+}
+
+#[tokio::test]
+async fn a_dry_run_of_no_request_says_what_is_wrong_with_it() {
+    let stage = Stage::new(json!({}));
+    let error = stage.dry_run(json!({"subnet": "x"})).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ValidationError);
+    assert!(error.message.contains("unknown field `subnet`"), "{error}");
 }

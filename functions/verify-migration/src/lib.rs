@@ -12,13 +12,18 @@ mod probe;
 
 use std::collections::BTreeMap;
 
+use std::borrow::Cow;
+
 use aws_config::SdkConfig;
 use jiff::Timestamp;
+use landfall_accounts::{Accounts, actions};
 use landfall_common::state::Change;
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
 use landfall_domain::health::{self, Target, Verdict};
 use landfall_domain::record::{LaunchAction, TestEvidence};
-use landfall_domain::{ErrorName, EventType, Finding, MigrationRecord, StageError, Status};
+use landfall_domain::{
+    ErrorName, EventType, Finding, MigrationRecord, MigrationRequest, StageError, Status,
+};
 use landfall_mgn::Mgn;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -34,6 +39,8 @@ const MAX_RETRIES: u32 = 28;
 pub struct Deps {
     /// State and events.
     pub journal: Journal,
+    /// The clients of other accounts.
+    pub accounts: Accounts<(Mgn, aws_sdk_ec2::Client)>,
     /// To mark a server as tested.
     pub mgn: Mgn,
     /// Instance status and address.
@@ -47,10 +54,37 @@ impl Deps {
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
         Self {
             journal: Journal::load(aws, env),
+            accounts: Accounts::new(aws, actions::VERIFY_MIGRATION, |aws| {
+                (Mgn::new(aws), aws_sdk_ec2::Client::new(aws))
+            }),
             mgn: Mgn::new(aws),
             ec2: aws_sdk_ec2::Client::new(aws),
             http: probe::client(),
         }
+    }
+
+    /// The same, working in the account that a request goes to.
+    ///
+    /// # Errors
+    /// `PrerequisiteError` when the account cannot be entered, or a transient error.
+    async fn at(
+        &self,
+        request: &MigrationRequest,
+        invocation: &Invocation,
+    ) -> Result<Cow<'_, Self>, StageError> {
+        let account = request.account.as_ref();
+        let there = self
+            .accounts
+            .enter(account, &invocation.function_arn)
+            .await?;
+        Ok(match there {
+            None => Cow::Borrowed(self),
+            Some((mgn, ec2)) => Cow::Owned(Self {
+                mgn,
+                ec2,
+                ..self.clone()
+            }),
+        })
     }
 }
 
@@ -95,6 +129,7 @@ pub async fn handle(
     let record = deps.journal.store.require(&call.input.key()).await?;
     telemetry::identify(&record);
     call.input.check(&record)?;
+    let deps = &*deps.at(&record.request, &invocation).await?;
     let record = match (call.phase, record.status) {
         (Phase::Test, Status::Testing) | (Phase::Cutover, Status::CuttingOver) => {
             let record = check(deps, record, &call, now).await?;

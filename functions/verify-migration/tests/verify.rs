@@ -122,6 +122,7 @@ impl Stage {
 
     fn deps(&self) -> Deps {
         Deps {
+            accounts: landfall_accounts::Accounts::home_only(),
             journal: self.aws.journal(),
             mgn: Mgn::with_client(mgn::client(&self.account, &self.aws.calls)),
             ec2: instances(&self.instance, &self.aws.calls),

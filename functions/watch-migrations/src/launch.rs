@@ -91,7 +91,10 @@ async fn not_launched(
     status: &str,
     now: Timestamp,
 ) -> Result<(), StageError> {
-    let raw = raw_error(deps, wait, job_id).await?;
+    let raw = match raw_error(deps, wait, job_id).await? {
+        Some(raw) => Some(deps.accounts.explain(wait.account.as_ref(), raw).await),
+        None => None,
+    };
     let (name, event) = match action {
         LaunchAction::Test => (
             ErrorName::MigrationExecutionError,

@@ -14,12 +14,17 @@ mod open;
 mod replicate;
 mod settle;
 
+use std::collections::BTreeMap;
+
 use aws_config::SdkConfig;
+use futures_util::future::join_all;
 use jiff::Timestamp;
+use landfall_accounts::{Accounts, actions, elsewhere};
 use landfall_common::state::wait::{Phase, Wait, WaitKind};
 use landfall_common::telemetry::{self, Unit};
 use landfall_common::{Env, Invocation, Journal};
 use landfall_domain::StageError;
+use landfall_domain::request::Account;
 use landfall_mgn::{Job, Mgn, Server};
 use serde_json::{Value, json};
 use tracing::Instrument as _;
@@ -29,6 +34,8 @@ use tracing::Instrument as _;
 pub struct Deps {
     /// State and events.
     pub journal: Journal,
+    /// The clients of other accounts.
+    pub accounts: Accounts<(Mgn, aws_sdk_ssm::Client)>,
     /// What is asked.
     pub mgn: Mgn,
     /// Completes task tokens.
@@ -42,6 +49,9 @@ impl Deps {
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
         Self {
             journal: Journal::load(aws, env),
+            accounts: Accounts::new(aws, actions::WATCH_MIGRATIONS, |aws| {
+                (Mgn::new(aws), aws_sdk_ssm::Client::new(aws))
+            }),
             mgn: Mgn::new(aws),
             sfn: aws_sdk_sfn::Client::new(aws),
             ssm: aws_sdk_ssm::Client::new(aws),
@@ -80,11 +90,44 @@ async fn sweep(deps: &Deps, invocation: &Invocation) -> Result<Value, StageError
     Ok(json!({ "waits": waits.len() }))
 }
 
-/// Asks MGN for all the waits at once, and ends those that are over.
+/// Asks MGN for all the waits at once, in every account that there are any in, and ends those that are over.
+///
+/// # Errors
+/// Transient ones; an account at fault holds up no other.
 async fn look(deps: &Deps, waits: &[Wait], invocation: &Invocation) -> Result<(), StageError> {
-    if waits.is_empty() {
-        return Ok(());
+    let mut groups: BTreeMap<Option<&Account>, Vec<Wait>> = BTreeMap::new();
+    for wait in waits {
+        let account = elsewhere(wait.account.as_ref(), &invocation.function_arn);
+        groups.entry(account).or_default().push(wait.clone());
     }
+    let work = groups
+        .iter()
+        .map(|(account, waits)| Box::pin(look_in(deps, *account, waits, invocation)));
+    join_all(work).await.into_iter().collect()
+}
+
+/// [`look`] in one account and Region.
+async fn look_in(
+    deps: &Deps,
+    account: Option<&Account>,
+    waits: &[Wait],
+    invocation: &Invocation,
+) -> Result<(), StageError> {
+    let deps = &match deps.accounts.enter(account, &invocation.function_arn).await {
+        Ok(None) => deps.clone(),
+        Ok(Some((mgn, ssm))) => Deps {
+            mgn,
+            ssm,
+            ..deps.clone()
+        },
+        Err(error) if error.name.is_transient() => return Err(error),
+        Err(error) => {
+            for wait in waits {
+                settle::fail(deps, wait, &error, invocation.now).await?;
+            }
+            return Ok(());
+        }
+    };
     let (servers, jobs) = tokio::join!(servers_for(deps, waits), jobs_for(deps, waits));
     let (servers, jobs) = (servers?, jobs?);
     for wait in waits {

@@ -21,6 +21,8 @@ use crate::{correlation, telemetry};
 pub struct Invocation {
     /// Lambda's request ID.
     pub request_id: String,
+    /// The running function's ARN, which tells the account and Region of the deployment.
+    pub function_arn: String,
     /// When it began; handlers take the time from here, so that tests can set it.
     pub now: Timestamp,
 }
@@ -56,6 +58,7 @@ where
         let deps = Arc::clone(&deps);
         let invocation = Invocation {
             request_id: event.context.request_id.clone(),
+            function_arn: event.context.invoked_function_arn.clone(),
             now: Timestamp::now(),
         };
         let correlation_id = correlation::of_event(&event.payload).unwrap_or_default();

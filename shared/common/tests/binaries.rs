@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 /// Each function, and what it needs beside the table and the bus.
 const FUNCTIONS: [(&str, &[&str]); 9] = [
     ("ingress", &["LANDFALL_REQUEST_DLQ_URL"]),
-    ("validate-input", &[]),
+    ("validate-input", &["LANDFALL_ROLE_ARN_PREFIX"]),
     ("prepare-source", &[]),
     ("trigger-migration", &["LANDFALL_LAUNCH_QUEUE_URL"]),
     ("watch-migrations", &[]),

@@ -103,6 +103,7 @@ async fn a_closed_launch_does_not_keep_its_task_token_for_ever() {
         created_at: now().to_string(),
         source_vm_id: "vm-1".into(),
         source_server_id: None,
+        account: None,
         command: None,
         policy: landfall_domain::request::Policy::default(),
         intent_id: None,

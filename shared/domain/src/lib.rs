@@ -5,6 +5,7 @@
 //! properties. Adapters in `landfall-common`, `landfall-mgn` and the functions turn the answers into calls.
 #![warn(missing_docs)]
 
+pub mod authorization;
 pub mod batch;
 pub mod digest;
 pub mod error;

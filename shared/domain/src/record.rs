@@ -51,6 +51,9 @@ pub struct MigrationRecord {
     /// The workflow execution that claimed this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_arn: Option<String>,
+    /// What the migration has for itself until it ends: keys of items in the state table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
     /// The sequence number of the last history entry.
     pub event_seq: u32,
     /// The hash of the last history entry.
@@ -338,6 +341,7 @@ pub(crate) mod tests {
             request: request(),
             request_digest: request().digest().unwrap(),
             execution_arn: None,
+            claims: Vec::new(),
             event_seq: 1,
             event_hash: String::new(),
             created_at: "2026-01-01T00:00:00Z".into(),

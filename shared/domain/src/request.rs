@@ -79,6 +79,10 @@ pub struct MigrationRequest {
     pub callback_url: Option<String>,
     /// The source's ID of the server; becomes the MGN agent's `--user-provided-id`.
     pub source_vm_id: String,
+    /// The host name, full name or address by which MGN knows a server whose agent was installed without
+    /// `sourceVmId`; absent means `sourceVmId` itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_host: Option<String>,
     /// The `Name` tag of the target instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_vm_name: Option<String>,
@@ -136,7 +140,7 @@ pub struct MigrationRequest {
 }
 
 /// The account and Region the server moves to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Account {
     /// The 12-digit account ID.

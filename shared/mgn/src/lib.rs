@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod convert;
+pub mod identity;
 mod types;
 
 use std::collections::HashMap;

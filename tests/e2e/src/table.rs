@@ -103,6 +103,7 @@ impl Table {
             request_digest: request.digest().expect("a digest"),
             request,
             execution_arn: None,
+            claims: Vec::new(),
             event_seq: 0,
             event_hash: String::new(),
             created_at: at.clone(),

@@ -30,6 +30,7 @@ fn wait(record: &MigrationRecord, kind: WaitKind, token: &str) -> Wait {
         created_at: noon().to_string(),
         source_vm_id: record.request.source_vm_id.clone(),
         source_server_id: Some("s-0123456789abcdef0".into()),
+        account: None,
         command: None,
         policy: Policy::default(),
         intent_id: None,

@@ -295,6 +295,7 @@ pub(crate) fn invocation() -> Invocation {
 
 pub(crate) fn at(now: &str) -> Invocation {
     Invocation {
+        function_arn: "arn:aws:lambda:eu-central-1:123456789012:function:landfall".into(),
         request_id: "r-1".into(),
         now: now.parse().unwrap(),
     }

@@ -22,6 +22,7 @@ impl Stage {
     pub(crate) async fn new() -> Self {
         let parts = world::cut_over(ErrorName::RollbackError).await;
         let deps = Deps {
+            accounts: landfall_accounts::Accounts::home_only(),
             journal: parts.journal.clone(),
             mgn: parts.mgn.clone(),
             ec2: parts.ec2.clone(),
@@ -201,6 +202,7 @@ pub(crate) fn wait(kind: WaitKind) -> Wait {
         created_at: "2026-11-21T11:59:00Z".into(),
         source_vm_id: "vm-1".into(),
         source_server_id: Some(SERVER.into()),
+        account: None,
         command: None,
         policy: landfall_domain::request::Policy::default(),
         intent_id: None,

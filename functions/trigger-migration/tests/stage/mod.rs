@@ -39,6 +39,7 @@ impl Stage {
     pub(crate) fn deps(&self) -> Deps {
         let calls = &self.aws.calls;
         Deps {
+            accounts: landfall_accounts::Accounts::home_only(),
             journal: self.aws.journal(),
             mgn: Mgn::with_client(mgn::client(&self.account, calls)),
             sfn: tasks::sfn(&self.tasks, calls),
@@ -59,6 +60,7 @@ impl Stage {
         now: Timestamp,
     ) -> Vec<String> {
         let invocation = Invocation {
+            function_arn: "arn:aws:lambda:eu-central-1:123456789012:function:landfall".into(),
             now,
             ..invocation(request_id)
         };

@@ -3,10 +3,10 @@
 use landfall_domain::Finding;
 use landfall_domain::request::MigrationRequest;
 
-use crate::facts::Facts;
+use crate::facts::TargetFacts;
 
 /// Checks that the instance type exists in the Region and in the subnet's Availability Zone.
-pub(super) fn check(request: &MigrationRequest, facts: &Facts) -> Option<Finding> {
+pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Option<Finding> {
     let wanted = request.instance_type.as_deref()?;
     if facts.zones.is_empty() {
         return Some(
@@ -46,14 +46,14 @@ mod tests {
     #[test]
     fn the_type_must_be_offered_where_the_subnet_is() {
         let check = |wanted: Option<&str>, zones: &[&str], zone: Option<&str>, expected| {
-            let facts = Facts {
+            let facts = TargetFacts {
                 zones: zones.iter().map(|zone| (*zone).to_owned()).collect(),
                 subnet: zone.map(|zone| Subnet {
                     vpc_id: "vpc-1".into(),
                     zone: zone.into(),
                     cidr: "10.0.1.0/24".into(),
                 }),
-                ..Facts::default()
+                ..TargetFacts::default()
             };
             let finding = super::check(&request(json!({ "instanceType": wanted })), &facts);
             assert_helpful(finding.as_slice());

@@ -1,6 +1,9 @@
 //! The checks: each a pure function of the request and of what was read.
 
+mod access;
 mod callback;
+mod claim;
+mod encryption;
 mod instance;
 mod network;
 mod origin;
@@ -10,7 +13,8 @@ mod source;
 mod tested;
 
 use jiff::Timestamp;
-use landfall_domain::{ErrorName, Finding, MigrationRecord, StageError};
+use landfall_domain::record::TestEvidence;
+use landfall_domain::{ErrorName, Finding, MigrationRequest, StageError};
 
 use crate::facts::Facts;
 
@@ -23,32 +27,47 @@ pub struct Allow {
     pub sources: Vec<String>,
 }
 
+/// What is checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The request.
+    pub request: &'a MigrationRequest,
+    /// Whose it is.
+    pub tenant_id: &'a str,
+    /// The test that an earlier attempt passed.
+    pub evidence: Option<&'a TestEvidence>,
+}
+
 /// Runs every check; the order of findings is the order of the request's fields, roughly.
 ///
 /// # Errors
 /// `InternalError` when the launch settings cannot be hashed.
 pub fn all(
-    record: &MigrationRecord,
-    execution_arn: &str,
+    subject: Subject<'_>,
     facts: &Facts,
     allow: &Allow,
     now: Timestamp,
 ) -> Result<Vec<Finding>, StageError> {
-    let request = &record.request;
+    let request = subject.request;
     let settings_digest = request.launch_settings_digest().map_err(|error| {
         StageError::new(
             ErrorName::InternalError,
             format!("the launch settings cannot be hashed: {error}"),
         )
     })?;
-    let mut findings = scope::check(request, execution_arn);
-    findings.extend(network::check(request, facts));
-    findings.extend(instance::check(request, facts));
-    findings.extend(server::check(record, facts));
+    let mut findings = scope::check(request);
+    findings.extend(claim::check(subject, &facts.claims));
+    if let Some(target) = &facts.target {
+        findings.extend(network::check(request, target));
+        findings.extend(instance::check(request, target));
+        findings.extend(encryption::check(target));
+        findings.extend(access::check(request, target));
+        findings.extend(server::check(request, target));
+    }
     findings.extend(source::check(request, &allow.sources));
     findings.extend(tested::check(
         request,
-        record.test_evidence.as_ref(),
+        subject.evidence,
         &settings_digest,
         now,
     ));
@@ -79,6 +98,15 @@ pub(crate) mod tests {
             request.extend(changes);
         }
         serde_json::from_value(request).unwrap()
+    }
+
+    /// It, as the default tenant's.
+    pub(crate) fn subject(request: &MigrationRequest) -> Subject<'_> {
+        Subject {
+            request,
+            tenant_id: "default",
+            evidence: None,
+        }
     }
 
     pub(crate) fn codes(findings: &[Finding]) -> Vec<&str> {

@@ -6,10 +6,10 @@ use std::net::Ipv4Addr;
 use landfall_domain::Finding;
 use landfall_domain::request::MigrationRequest;
 
-use crate::facts::{Facts, Subnet};
+use crate::facts::{Subnet, TargetFacts};
 
 /// Checks everything about the target's network.
-pub(super) fn check(request: &MigrationRequest, facts: &Facts) -> Vec<Finding> {
+pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let (Some(id), None) = (&request.subnet_id, &facts.subnet) {
         findings.push(
@@ -27,7 +27,7 @@ pub(super) fn check(request: &MigrationRequest, facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn check_groups(request: &MigrationRequest, facts: &Facts) -> Vec<Finding> {
+fn check_groups(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     // Without a subnet of its own the request cannot say which VPC is right, but two different ones never are.
     let vpc_id = match (&request.subnet_id, &facts.subnet) {
@@ -68,7 +68,7 @@ fn check_groups(request: &MigrationRequest, facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn check_address(request: &MigrationRequest, facts: &Facts) -> Option<Finding> {
+fn check_address(request: &MigrationRequest, facts: &TargetFacts) -> Option<Finding> {
     let text = request.private_ip.as_deref()?;
     let finding = |code, message: String| Finding::blocking(code, "/privateIp", message);
     if request.subnet_id.is_none() {
@@ -105,6 +105,7 @@ fn check_address(request: &MigrationRequest, facts: &Facts) -> Option<Finding> {
         Place::Usable => {
             // The instance of this server's own earlier launch gives its address up: MGN removes it first.
             let own: BTreeSet<&str> = facts
+                .mgn
                 .servers
                 .iter()
                 .filter_map(|server| server.launched.as_ref())
@@ -176,21 +177,21 @@ mod tests {
         }
     }
 
-    fn facts() -> Facts {
-        Facts {
+    fn facts() -> TargetFacts {
+        TargetFacts {
             subnet: Some(Subnet {
                 vpc_id: "vpc-1".into(),
                 zone: "eu-central-1a".into(),
                 cidr: "10.0.1.0/24".into(),
             }),
             groups: vec![group("sg-0a1b2c3d", "vpc-1")],
-            ..Facts::default()
+            ..TargetFacts::default()
         }
     }
 
     #[test]
     fn the_network_must_exist_and_fit_together() {
-        let check = |change: fn(&mut Facts), fields: serde_json::Value, expected: &[&str]| {
+        let check = |change: fn(&mut TargetFacts), fields: serde_json::Value, expected: &[&str]| {
             let mut facts = facts();
             change(&mut facts);
             let findings = super::check(&request(fields), &facts);
@@ -250,7 +251,7 @@ mod tests {
         check("10.0.1.10", Some("eni-1"), &["IP_IN_USE"]);
         let alone = super::check(
             &request(json!({"subnetId": null, "securityGroupIds": [], "privateIp": "10.0.1.10"})),
-            &Facts::default(),
+            &TargetFacts::default(),
         );
         assert_eq!(codes(&alone), ["IP_OUT_OF_RANGE"]);
     }
@@ -262,10 +263,10 @@ mod tests {
             interface_id: "eni-1".into(),
             instance_id: Some("i-1".into()),
         }];
-        facts.servers = vec![crate::checks::server::tests::launched("i-1")];
+        facts.mgn.servers = vec![crate::checks::server::tests::launched("i-1")];
         let request = request(json!({"privateIp": "10.0.1.10"}));
         assert!(super::check(&request, &facts).is_empty());
-        facts.servers = vec![crate::checks::server::tests::launched("i-2")];
+        facts.mgn.servers = vec![crate::checks::server::tests::launched("i-2")];
         assert_eq!(codes(&super::check(&request, &facts)), ["IP_IN_USE"]);
     }
 

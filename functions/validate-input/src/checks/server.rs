@@ -1,23 +1,20 @@
-//! The source server as MGN knows it, and who else is moving it.
+//! The source server as MGN knows it.
 
-use landfall_domain::batch::{MAX_JOBS, MAX_REPLICATING, MAX_SERVERS_IN_FLIGHT};
 use landfall_domain::request::{MigrationRequest, Step};
-use landfall_domain::{Finding, MigrationRecord, WorkflowPlan};
+use landfall_domain::{Finding, WorkflowPlan};
 use landfall_mgn::{Job, Server};
 
-use crate::facts::{Facts, OtherMigration};
+use crate::facts::TargetFacts;
 
 /// Checks the server in MGN. What the `replicate` step will bring about is not asked for here.
-pub(super) fn check(record: &MigrationRecord, facts: &Facts) -> Vec<Finding> {
-    let request = &record.request;
-    let mut findings: Vec<Finding> = already_migrating(record, &facts.others)
-        .into_iter()
-        .collect();
+pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Finding> {
+    let mut findings = Vec::new();
     // A migration that only freezes its source never meets MGN.
     if !WorkflowPlan::of(request).replicate {
         return findings;
     }
-    if !facts.mgn_initialized {
+    let mgn = &facts.mgn;
+    if !mgn.initialized {
         findings.push(
             Finding::blocking(
                 "MGN_NOT_INITIALIZED",
@@ -30,10 +27,10 @@ pub(super) fn check(record: &MigrationRecord, facts: &Facts) -> Vec<Finding> {
         return findings;
     }
     findings.extend(quotas(request, facts));
-    match facts.servers.as_slice() {
+    match mgn.servers.as_slice() {
         [] if request.wants(Step::Replicate) => {}
-        [] if !facts.archived.is_empty() => {
-            let ids: Vec<&str> = facts.archived.iter().map(|it| it.id.as_str()).collect();
+        [] if !mgn.archived.is_empty() => {
+            let ids: Vec<&str> = mgn.archived.iter().map(|it| it.id.as_str()).collect();
             findings.push(
                 Finding::blocking(
                     "SERVER_ARCHIVED",
@@ -62,7 +59,7 @@ pub(super) fn check(record: &MigrationRecord, facts: &Facts) -> Vec<Finding> {
         ),
         [server] => {
             findings.extend(check_one(request, server));
-            findings.extend(active_job(request, server, &facts.jobs));
+            findings.extend(active_job(request, server, &mgn.jobs));
         }
         many => {
             let ids: Vec<&str> = many.iter().map(|server| server.id.as_str()).collect();
@@ -121,19 +118,25 @@ fn active_job(request: &MigrationRequest, server: &Server, jobs: &[Job]) -> Opti
     )
 }
 
-/// Warnings of quotas that are used up now. Launches wait for theirs, up to 12 hours; the one of replicating servers
-/// can be raised, so that the default alone refuses nobody.
-fn quotas(request: &MigrationRequest, facts: &Facts) -> Vec<Finding> {
+/// Quotas that are used up now. Launches wait for theirs, up to 12 hours, so that they only warn. Nothing waits for the
+/// one of replicating servers: where it is known, and not guessed from the documentation, it refuses.
+fn quotas(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Finding> {
     let plan = WorkflowPlan::of(request);
     let launches = plan.validate || plan.switch;
-    let in_flight: usize = facts.jobs.iter().map(|job| job.participants.len()).sum();
-    let begins = request.wants(Step::Replicate) && facts.servers.is_empty();
-    let quotas = [
+    let (mgn, quotas) = (&facts.mgn, facts.quotas);
+    let in_flight: usize = mgn.jobs.iter().map(|job| job.participants.len()).sum();
+    let begins = request.wants(Step::Replicate) && mgn.servers.is_empty();
+    let source = if quotas.live {
+        "the quota"
+    } else {
+        "the default quota"
+    };
+    let used_up = [
         (
             launches,
             "QUOTA_JOBS",
-            facts.jobs.len(),
-            MAX_JOBS,
+            mgn.jobs.len(),
+            quotas.jobs,
             "unfinished MGN jobs",
             "Nothing needs to be done: the launch waits until one has ended.",
         ),
@@ -141,30 +144,34 @@ fn quotas(request: &MigrationRequest, facts: &Facts) -> Vec<Finding> {
             launches,
             "QUOTA_IN_FLIGHT",
             in_flight,
-            MAX_SERVERS_IN_FLIGHT,
+            quotas.in_flight,
             "servers in unfinished MGN jobs",
             "Nothing needs to be done: the launch waits until there is room.",
         ),
         (
             begins,
             "QUOTA_REPLICATING",
-            facts.replicating,
-            MAX_REPLICATING,
+            mgn.replicating,
+            quotas.replicating,
             "replicating servers",
-            "Unless your quota L-9A599620 is higher, cut over or disconnect servers first, or have it raised in Service Quotas.",
+            "Cut over or disconnect servers first, or have the quota L-9A599620 raised in Service Quotas.",
         ),
     ];
-    quotas
+    used_up
         .into_iter()
         .filter(|(matters, _, used, quota, ..)| *matters && used >= quota)
         .map(|(_, code, used, quota, what, remedy)| {
-            Finding::warning(
-                code,
-                "",
-                format!("there are {used} {what} in the account and Region, and the default quota is {quota}."),
-            )
-            .evidence(used, format!("fewer than {quota}"))
-            .remedy(remedy)
+            let text = format!(
+                "there are {used} {what} in the account and Region, and {source} is {quota}."
+            );
+            let finding = if code == "QUOTA_REPLICATING" && quotas.live {
+                Finding::blocking(code, "", text)
+            } else {
+                Finding::warning(code, "", text)
+            };
+            finding
+                .evidence(used, format!("fewer than {quota}"))
+                .remedy(remedy)
         })
         .collect()
 }
@@ -210,37 +217,12 @@ fn check_lifecycle(request: &MigrationRequest, server: &Server) -> Option<Findin
     )
 }
 
-/// Another migration of the same server that came first. Of two that see each other, only the later one is
-/// refused, so that not both are.
-fn already_migrating(record: &MigrationRecord, others: &[OtherMigration]) -> Option<Finding> {
-    let own = (record.created_at.as_str(), record.migration_id.as_str());
-    let first = others.iter().find(|other| {
-        other.source_vm_id == record.request.source_vm_id
-            && (other.created_at.as_str(), other.migration_id.as_str()) < own
-    })?;
-    Some(
-        Finding::blocking(
-            "ALREADY_MIGRATING",
-            "/sourceVmId",
-            format!(
-                "{} is being moved by migration {}.",
-                record.request.source_vm_id, first.migration_id
-            ),
-        )
-        .evidence(
-            first.migration_id.as_str(),
-            "no other migration of the server",
-        )
-        .remedy("Wait until that migration has ended, then submit again."),
-    )
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::checks::tests::{assert_helpful, codes, request};
+    use crate::facts::{MgnFacts, Quotas};
     use landfall_domain::replication::Replication;
-    use landfall_domain::{Status, record::Done};
     use landfall_mgn::{LaunchStatus, LaunchedInstance, Participant};
     use serde_json::json;
 
@@ -272,29 +254,17 @@ pub(crate) mod tests {
         }
     }
 
-    fn record(steps: &[&str]) -> MigrationRecord {
-        MigrationRecord {
-            tenant_id: "default".into(),
-            migration_id: "mig-12345".into(),
-            attempt: 1,
-            version: 1,
-            status: Status::Requested,
-            correlation_id: "c-1".into(),
-            request: request(json!({ "steps": steps })),
-            request_digest: String::new(),
-            execution_arn: None,
-            event_seq: 1,
-            event_hash: String::new(),
-            created_at: "2026-11-21T12:00:00Z".into(),
-            updated_at: "2026-11-21T12:00:00Z".into(),
-            status_since: "2026-11-21T12:00:00Z".into(),
-            ended_at: None,
-            source_server_id: None,
-            done: Done::default(),
-            test_evidence: None,
-            progress: None,
-            failure: None,
-            callback: None,
+    fn with_steps(steps: &[&str]) -> MigrationRequest {
+        request(json!({ "steps": steps }))
+    }
+
+    fn facts(mgn: MgnFacts) -> TargetFacts {
+        TargetFacts {
+            mgn: MgnFacts {
+                initialized: true,
+                ..mgn
+            },
+            ..TargetFacts::default()
         }
     }
 
@@ -304,12 +274,11 @@ pub(crate) mod tests {
         let launch: &[&str] = &["validate", "switch"];
         let replicate: &[&str] = &["replicate"];
         let check = |steps: &[&str], lifecycle: &str, replication: &str, expected: &[&str]| {
-            let facts = Facts {
-                mgn_initialized: true,
+            let facts = facts(MgnFacts {
                 servers: vec![server("s-1", lifecycle, replication)],
-                ..Facts::default()
-            };
-            let findings = super::check(&record(steps), &facts);
+                ..MgnFacts::default()
+            });
+            let findings = super::check(&with_steps(steps), &facts);
             assert_helpful(&findings);
             assert_eq!(
                 codes(&findings),
@@ -344,12 +313,15 @@ pub(crate) mod tests {
     #[test]
     fn one_server_and_an_initialized_account() {
         let check = |steps: &[&str], initialized, servers: Vec<Server>, expected: &[&str]| {
-            let facts = Facts {
-                mgn_initialized: initialized,
-                servers,
-                ..Facts::default()
+            let facts = TargetFacts {
+                mgn: MgnFacts {
+                    initialized,
+                    servers,
+                    ..MgnFacts::default()
+                },
+                ..TargetFacts::default()
             };
-            let findings = super::check(&record(steps), &facts);
+            let findings = super::check(&with_steps(steps), &facts);
             assert_helpful(&findings);
             assert_eq!(codes(&findings), expected);
         };
@@ -388,29 +360,27 @@ pub(crate) mod tests {
             archived: true,
             ..server("s-9", "CUTOVER", "DISCONNECTED")
         };
-        let facts = Facts {
-            mgn_initialized: true,
+        let facts = facts(MgnFacts {
             archived: vec![archived],
-            ..Facts::default()
-        };
-        let findings = super::check(&record(&["validate"]), &facts);
+            ..MgnFacts::default()
+        });
+        let findings = super::check(&with_steps(&["validate"]), &facts);
         assert_helpful(&findings);
         assert_eq!(codes(&findings), ["SERVER_ARCHIVED"]);
         assert!(findings[0].message.contains("s-9"));
         // The agent makes a new one.
-        assert_eq!(super::check(&record(&["replicate"]), &facts), []);
+        assert_eq!(super::check(&with_steps(&["replicate"]), &facts), []);
     }
 
     #[test]
     fn a_server_that_a_job_has_is_refused_where_a_launch_is_wanted() {
         let check = |steps: &[&str], jobs: Vec<Job>, expected: &[&str]| {
-            let facts = Facts {
-                mgn_initialized: true,
+            let facts = facts(MgnFacts {
                 servers: vec![server("s-1", "READY_FOR_TEST", "CONTINUOUS")],
                 jobs,
-                ..Facts::default()
-            };
-            let findings = super::check(&record(steps), &facts);
+                ..MgnFacts::default()
+            });
+            let findings = super::check(&with_steps(steps), &facts);
             assert_helpful(&findings);
             assert_eq!(codes(&findings), expected, "{steps:?}");
         };
@@ -422,18 +392,17 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_quota_that_is_used_up_is_a_warning() {
-        let check = |steps: &[&str], jobs: Vec<Job>, replicating, expected: &[&str]| {
-            let facts = Facts {
-                mgn_initialized: true,
+    fn a_quota_that_is_used_up_is_told() {
+        let check = |wanted: &[&str], jobs: Vec<Job>, replicating, expected: &[&str]| {
+            let facts = facts(MgnFacts {
                 jobs,
                 replicating,
-                ..Facts::default()
-            };
-            let findings = super::check(&record(steps), &facts);
+                ..MgnFacts::default()
+            });
+            let findings = super::check(&with_steps(wanted), &facts);
             assert_helpful(&findings);
             assert!(findings.iter().all(|finding| !finding.is_blocking()));
-            assert_eq!(codes(&findings), expected, "{steps:?} {replicating}");
+            assert_eq!(codes(&findings), expected, "{wanted:?} {replicating}");
         };
         let all: &[&str] = &["replicate", "validate"];
         let jobs = |n: usize| {
@@ -450,35 +419,25 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn only_the_later_of_two_migrations_of_a_server_is_refused() {
-        let check = |id: &str, vm: &str, at: &str, expected: &[&str]| {
-            let facts = Facts {
-                mgn_initialized: true,
-                others: vec![OtherMigration {
-                    migration_id: id.into(),
-                    source_vm_id: vm.into(),
-                    created_at: at.into(),
-                }],
-                ..Facts::default()
+    fn a_quota_that_is_known_is_the_one_that_counts() {
+        let check = |live: usize, replicating, expected: Option<bool>| {
+            let facts = TargetFacts {
+                quotas: Quotas {
+                    replicating: live,
+                    live: true,
+                    ..Quotas::default()
+                },
+                ..facts(MgnFacts {
+                    replicating,
+                    ..MgnFacts::default()
+                })
             };
-            let findings = super::check(&record(&["replicate"]), &facts);
-            assert_helpful(&findings);
-            assert_eq!(codes(&findings), expected, "{id} {vm} {at}");
+            let findings = super::check(&with_steps(&["replicate"]), &facts);
+            let blocking = findings.first().map(Finding::is_blocking);
+            assert_eq!(blocking, expected, "{live} {replicating}");
         };
-        check(
-            "mig-1",
-            "vm-123456",
-            "2026-11-21T11:00:00Z",
-            &["ALREADY_MIGRATING"],
-        );
-        check("mig-1", "vm-999", "2026-11-21T11:00:00Z", &[]);
-        check("mig-1", "vm-123456", "2026-11-21T13:00:00Z", &[]);
-        check(
-            "mig-1",
-            "vm-123456",
-            "2026-11-21T12:00:00Z",
-            &["ALREADY_MIGRATING"],
-        );
-        check("mig-9", "vm-123456", "2026-11-21T12:00:00Z", &[]);
+        check(300, 299, None);
+        check(300, 300, Some(true));
+        check(20, 20, Some(true));
     }
 }

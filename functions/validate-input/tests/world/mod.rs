@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_sdk_dynamodb::operation::get_item::{GetItemError, GetItemOutput};
-use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
 use aws_sdk_dynamodb::operation::transact_write_items::{
     TransactWriteItemsError, TransactWriteItemsOutput,
 };
@@ -13,6 +12,8 @@ use aws_sdk_ec2::operation::describe_instance_type_offerings as offerings;
 use aws_sdk_ec2::operation::describe_network_interfaces as interfaces;
 use aws_sdk_ec2::operation::describe_security_groups as groups;
 use aws_sdk_ec2::operation::describe_subnets as subnets;
+use aws_sdk_ec2::operation::get_ebs_default_kms_key_id as ebs_key;
+use aws_sdk_ec2::operation::get_ebs_encryption_by_default as ebs;
 use aws_sdk_ec2::types::{InstanceTypeOffering, NetworkInterface, SecurityGroup, Subnet};
 use aws_sdk_eventbridge::operation::put_events::{PutEventsError, PutEventsOutput};
 use aws_sdk_mgn::operation::describe_jobs as jobs;
@@ -20,14 +21,16 @@ use aws_sdk_mgn::operation::describe_replication_configuration_templates as temp
 use aws_sdk_mgn::operation::describe_source_servers as servers;
 use aws_sdk_mgn::types::{Job, ReplicationConfigurationTemplate, SourceServer};
 use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
+use landfall_accounts::Home;
 use landfall_common::events::EventPublisher;
-use landfall_common::state::StateStore;
+use landfall_common::state::{Key, StateStore};
 use landfall_common::{Invocation, Journal};
-use landfall_domain::{MigrationRecord, StageError};
+use landfall_domain::{MigrationRecord, StageError, Status};
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
-use validate_input::Deps;
 use validate_input::checks::Allow;
+use validate_input::facts::Proofs;
+use validate_input::{Deps, Target};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -37,7 +40,8 @@ pub(crate) const EXECUTION: &str =
 /// What there is, and what was done.
 pub(crate) struct World {
     pub(crate) record: Item,
-    pub(crate) others: Vec<Item>,
+    /// Other migrations, and claims: by `pk`.
+    pub(crate) items: HashMap<String, Item>,
     pub(crate) subnets: Vec<Subnet>,
     pub(crate) groups: Vec<SecurityGroup>,
     pub(crate) offerings: Vec<InstanceTypeOffering>,
@@ -45,6 +49,16 @@ pub(crate) struct World {
     pub(crate) initialized: bool,
     pub(crate) servers: Vec<SourceServer>,
     pub(crate) jobs: Vec<Job>,
+    /// Instance profiles, and whether each has a role.
+    pub(crate) profiles: HashMap<String, bool>,
+    /// Actions that no role may do.
+    pub(crate) denied: Vec<&'static str>,
+    /// Keys and their states.
+    pub(crate) keys: HashMap<String, &'static str>,
+    /// The key EBS encrypts with by default.
+    pub(crate) ebs_key: Option<String>,
+    /// The quota of replicating servers, where Service Quotas knows one.
+    pub(crate) replicating_quota: Option<f64>,
     /// Detail-types and details, in order.
     pub(crate) events: Vec<(String, Value)>,
     /// Every call, in order.
@@ -57,6 +71,11 @@ pub(crate) struct World {
 pub(crate) struct Stage {
     world: Arc<Mutex<World>>,
     deps: Deps,
+}
+
+/// The partition key of the migration that is checked.
+fn own_pk() -> String {
+    Key::new("default", "mig-12345").pk()
 }
 
 /// Answers an operation from the world, or with a refusal when it is the one that fails.
@@ -79,12 +98,15 @@ macro_rules! rule {
     }};
 }
 
+// After the macro, which it uses.
+mod access;
+
 impl Stage {
     /// A world in which the request passes, unless `changes` to it say otherwise.
     pub(crate) fn new(changes: Value) -> Self {
         let world = Arc::new(Mutex::new(World {
             record: item(&record("mig-12345", changes)),
-            others: vec![],
+            items: HashMap::new(),
             subnets: vec![
                 Subnet::builder()
                     .subnet_id("subnet-0a1b2c3d")
@@ -104,6 +126,11 @@ impl Stage {
             initialized: true,
             servers: vec![],
             jobs: vec![],
+            profiles: HashMap::new(),
+            denied: vec![],
+            keys: HashMap::new(),
+            ebs_key: None,
+            replicating_quota: None,
             events: vec![],
             calls: vec![],
             failing: None,
@@ -127,11 +154,29 @@ impl Stage {
             "correlationId": "c-1", "executionArn": EXECUTION,
         });
         extend(&mut event, changes);
-        let invocation = Invocation {
-            request_id: "r-1".into(),
-            now: "2026-11-21T12:00:00Z".parse().unwrap(),
-        };
-        Box::pin(validate_input::handle(&self.deps, event, invocation)).await
+        Box::pin(validate_input::handle(&self.deps, event, invocation())).await
+    }
+
+    /// Asks for a dry run of the request with members replaced.
+    pub(crate) async fn dry_run(&self, changes: Value) -> Result<Value, StageError> {
+        let mut request = serde_json::to_value(self.record().request).unwrap();
+        extend(&mut request, changes);
+        let event = json!({"dryRun": true, "request": request});
+        Box::pin(validate_input::handle(&self.deps, event, invocation())).await
+    }
+
+    /// Lets another migration, in this status, have the server.
+    pub(crate) fn claim_server(&self, migration_id: &str, status: Status) {
+        let mut other = record(migration_id, json!({"appName": "another"}));
+        other.status = status;
+        let key = Key::of(&other);
+        let claim = json!({"tenantId": "default", "migrationId": migration_id, "attempt": 1});
+        let mut world = self.world();
+        world.items.insert(key.pk(), item(&other));
+        world.items.insert(
+            "CLAIM#123456789012#eu-central-1#SERVER#vm-123456".into(),
+            serde_dynamo::to_item(claim).unwrap(),
+        );
     }
 
     pub(crate) fn record(&self) -> MigrationRecord {
@@ -150,6 +195,14 @@ impl Stage {
     }
 }
 
+fn invocation() -> Invocation {
+    Invocation {
+        function_arn: "arn:aws:lambda:eu-central-1:123456789012:function:landfall".into(),
+        request_id: "r-1".into(),
+        now: "2026-11-21T12:00:00Z".parse().unwrap(),
+    }
+}
+
 fn deps(world: &Arc<Mutex<World>>) -> Deps {
     let dynamodb = mock_client!(
         aws_sdk_dynamodb,
@@ -160,21 +213,14 @@ fn deps(world: &Arc<Mutex<World>>) -> Deps {
                 aws_sdk_dynamodb::Client::get_item,
                 GetItemError,
                 "GetItem",
-                |w, _i| {
-                    GetItemOutput::builder()
-                        .set_item(Some(w.record.clone()))
-                        .build()
-                }
-            ),
-            &rule!(
-                world,
-                aws_sdk_dynamodb::Client::query,
-                QueryError,
-                "Query",
-                |w, _i| {
-                    let mut items = w.others.clone();
-                    items.push(w.record.clone());
-                    QueryOutput::builder().set_items(Some(items)).build()
+                |w, input| {
+                    let pk = input.key().unwrap()["pk"].as_s().unwrap();
+                    let item = if *pk == own_pk() {
+                        Some(w.record.clone())
+                    } else {
+                        w.items.get(pk).cloned()
+                    };
+                    GetItemOutput::builder().set_item(item).build()
                 }
             ),
             &rule!(
@@ -186,6 +232,9 @@ fn deps(world: &Arc<Mutex<World>>) -> Deps {
                     for put in input.transact_items().iter().filter_map(|i| i.put()) {
                         if put.item()["sk"] == AttributeValue::S("STATE".into()) {
                             w.record.clone_from(put.item());
+                        } else if put.item()["sk"] == AttributeValue::S("CLAIM".into()) {
+                            let pk = put.item()["pk"].as_s().unwrap().clone();
+                            w.items.insert(pk, put.item().clone());
                         }
                     }
                     TransactWriteItemsOutput::builder().build()
@@ -216,8 +265,20 @@ fn deps(world: &Arc<Mutex<World>>) -> Deps {
             store: StateStore::new(dynamodb, "landfall-migrations"),
             events: EventPublisher::new(eventbridge, "landfall"),
         },
-        ec2: ec2(world),
-        mgn: Mgn::with_client(mgn(world)),
+        accounts: landfall_accounts::Accounts::home_only(),
+        target: Target {
+            ec2: ec2(world),
+            mgn: Mgn::with_client(mgn(world)),
+            iam: access::iam(world),
+            kms: access::kms(world),
+            quotas: access::quotas(world),
+        },
+        home: Home {
+            account: "123456789012".into(),
+            region: "eu-central-1".into(),
+        },
+        role_arn_prefix: "arn:aws:iam::123456789012:role/landfall-".into(),
+        proofs: Proofs::default(),
         allow: Allow {
             callbacks: vec!["http://127.0.0.1:4570".into()],
             sources: vec!["http://127.0.0.1:4570".into()],
@@ -261,6 +322,28 @@ fn ec2(world: &Arc<Mutex<World>>) -> aws_sdk_ec2::Client {
                 |w, _i| {
                     offerings::DescribeInstanceTypeOfferingsOutput::builder()
                         .set_instance_type_offerings(Some(w.offerings.clone()))
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::get_ebs_encryption_by_default,
+                ebs::GetEbsEncryptionByDefaultError,
+                "GetEbsEncryptionByDefault",
+                |w, _i| {
+                    ebs::GetEbsEncryptionByDefaultOutput::builder()
+                        .ebs_encryption_by_default(w.ebs_key.is_some())
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::get_ebs_default_kms_key_id,
+                ebs_key::GetEbsDefaultKmsKeyIdError,
+                "GetEbsDefaultKmsKeyId",
+                |w, _i| {
+                    ebs_key::GetEbsDefaultKmsKeyIdOutput::builder()
+                        .set_kms_key_id(w.ebs_key.clone())
                         .build()
                 }
             ),

@@ -137,12 +137,14 @@ impl Stage {
     async fn handle_at(&self, event: Value, at: &str) -> Result<Value, StageError> {
         let calls = &self.aws.calls;
         let deps = Deps {
+            accounts: landfall_accounts::Accounts::home_only(),
             journal: self.aws.journal(),
             mgn: Mgn::with_client(mgn::client(&self.account, calls)),
             sfn: tasks::sfn(&self.tasks, calls),
             ssm: ssm(&self.command, calls),
         };
         let invocation = Invocation {
+            function_arn: "arn:aws:lambda:eu-central-1:123456789012:function:landfall".into(),
             request_id: "request-1".into(),
             now: at.parse().unwrap(),
         };
@@ -208,6 +210,7 @@ fn wait(id: &str, kind: WaitKind) -> Wait {
         created_at: now().to_string(),
         source_vm_id: format!("vm-{id}"),
         source_server_id: Some(format!("s-{id}")),
+        account: None,
         command: None,
         policy: record(id, Status::Requested).request.policy,
         intent_id: None,

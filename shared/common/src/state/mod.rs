@@ -6,8 +6,10 @@
 //! | | `EVENT#<seq>` | history; each entry holds the hash of the one before |
 //! | | `REJECTION#<uuid v7>` | a message with this ID that was refused |
 //! | | `WAIT#<kind>`, `INTENT#<action>#<attempt>` | what waits, with its task token ([`wait`]) |
+//! | `CLAIM#…` | `CLAIM` | which migration has a server, or an address ([`claim`]) |
 //! | `LEASE#<name>` | `LEASE` | who may launch now ([`lease`]) |
 
+pub mod claim;
 pub mod item;
 pub mod lease;
 mod query;
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::aws_error::{AwsResultExt, stage_error};
+use claim::Taking;
 pub use item::Key;
 use item::{internal, text};
 
@@ -51,6 +54,8 @@ pub struct Change {
     pub job_id: Option<String>,
     /// What was seen.
     pub evidence: Option<Value>,
+    /// What the migration takes for itself until it ends.
+    pub takings: Vec<Taking>,
 }
 
 impl Change {
@@ -62,6 +67,7 @@ impl Change {
             reason_code: None,
             job_id: None,
             evidence: None,
+            takings: Vec::new(),
         }
     }
 
@@ -83,6 +89,13 @@ impl Change {
     #[must_use]
     pub fn evidence(mut self, evidence: Value) -> Self {
         self.evidence = Some(evidence);
+        self
+    }
+
+    /// Takes claims.
+    #[must_use]
+    pub fn taking(mut self, takings: Vec<Taking>) -> Self {
+        self.takings = takings;
         self
     }
 }
@@ -192,6 +205,8 @@ impl StateStore {
         next.version = ended.version;
         next.event_seq = ended.event_seq;
         next.event_hash.clone_from(&ended.event_hash);
+        // What a frozen attempt kept is the next one's.
+        next.claims.clone_from(&ended.claims);
         self.write(next, Some(ended.status), change, now).await
     }
 
@@ -253,6 +268,17 @@ impl StateStore {
         if change.to.is_end() && record.ended_at.is_none() {
             record.ended_at = Some(at.clone());
         }
+        let mut claims = self.take(&record, &change.takings)?;
+        for taking in &change.takings {
+            let claim = taking.claim.as_str();
+            if !record.claims.iter().any(|held| held == claim) {
+                record.claims.push(claim.to_owned());
+            }
+        }
+        if change.to.is_end() && change.to != Status::Frozen {
+            claims.extend(self.give_back(&record)?);
+            record.claims.clear();
+        }
         let detail = detail_of(&record, from, change, at);
         let hash = digest::chain(&record.event_hash, &detail).map_err(internal)?;
         let entry = HistoryEntry {
@@ -269,8 +295,8 @@ impl StateStore {
             .build()
             .map_err(internal)?;
         let put = self.put_of(&record, expected)?;
-        self.transact(vec![put, TransactWriteItem::builder().put(event).build()])
-            .await?;
+        let event = TransactWriteItem::builder().put(event).build();
+        self.transact([vec![put, event], claims].concat()).await?;
         Ok((record, detail))
     }
 

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use landfall_domain::record::{AgentCommand, LaunchAction};
-use landfall_domain::request::Policy;
+use landfall_domain::request::{Account, Policy};
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,9 @@ pub struct Wait {
     /// The MGN source server, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_server_id: Option<String>,
+    /// The account that the migration goes to, where the request names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
     /// The agent's installation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<AgentCommand>,
@@ -160,6 +163,7 @@ impl Wait {
             created_at: now.to_string(),
             source_vm_id: record.request.source_vm_id.clone(),
             source_server_id: record.source_server_id.clone(),
+            account: record.request.account.clone(),
             command: record.done.agent_command.clone().filter(|_| agent),
             policy: record.request.policy.clone(),
             intent_id: None,

@@ -36,6 +36,7 @@ pub(crate) fn now() -> Timestamp {
 /// What a handler is told of its invocation.
 pub(crate) fn invocation(request_id: &str) -> Invocation {
     Invocation {
+        function_arn: "arn:aws:lambda:eu-central-1:123456789012:function:landfall".into(),
         request_id: request_id.to_owned(),
         now: now(),
     }
@@ -107,6 +108,7 @@ pub(crate) fn record(migration_id: &str, status: Status) -> MigrationRecord {
         request: serde_json::from_value(request(migration_id)).unwrap(),
         request_digest: "digest".into(),
         execution_arn: Some(EXECUTION.into()),
+        claims: Vec::new(),
         event_seq: 0,
         event_hash: String::new(),
         created_at: at.clone(),

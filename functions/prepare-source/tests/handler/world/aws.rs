@@ -52,6 +52,7 @@ macro_rules! rule {
 
 pub(crate) fn deps(world: &Shared) -> Deps {
     Deps {
+        accounts: landfall_accounts::Accounts::home_only(),
         journal: Journal {
             store: StateStore::new(dynamodb(world), "landfall-migrations"),
             events: EventPublisher::new(eventbridge(world), "landfall"),

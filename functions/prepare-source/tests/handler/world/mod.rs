@@ -159,6 +159,7 @@ impl Stage {
         });
         extend(&mut event, members);
         let invocation = Invocation {
+            function_arn: "arn:aws:lambda:eu-central-1:123456789012:function:landfall".into(),
             request_id: "r-1".into(),
             now: "2026-11-21T12:00:00Z".parse().unwrap(),
         };

@@ -1,0 +1,61 @@
+//! A dry run: the checks of a request that nobody submitted.
+//!
+//! The event is `{"dryRun": true, "request": {…}}`, the answer `{"migrationId", "tenantId", "findings", "plan",
+//! "settingsDigest", "sourceServerId"}`. Nothing is written, neither state nor event.
+
+use landfall_common::state::Key;
+use landfall_common::{Invocation, stage};
+use landfall_domain::{ErrorName, MigrationRequest, StageError, WorkflowPlan};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::checks::Subject;
+use crate::{Deps, examine};
+
+/// Whether an event asks for a dry run.
+pub(crate) fn is_meant(event: &Value) -> bool {
+    event["dryRun"] == Value::Bool(true)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    request: Value,
+}
+
+pub(crate) async fn run(
+    deps: &Deps,
+    event: Value,
+    invocation: &Invocation,
+) -> Result<Value, StageError> {
+    let input: Input = stage::read(event)?;
+    let request: MigrationRequest = serde_json::from_value(input.request).map_err(|error| {
+        StageError::new(
+            ErrorName::ValidationError,
+            format!("the request does not fit its schema: {error}"),
+        )
+    })?;
+    // A migration that was tested before may be cut over on that test.
+    let key = Key::new(&request.tenant_id, &request.migration_id);
+    let known = deps.journal.store.get(&key).await?;
+    let subject = Subject {
+        request: &request,
+        tenant_id: &request.tenant_id,
+        evidence: known.as_ref().and_then(|it| it.test_evidence.as_ref()),
+    };
+    let examined = examine(deps, subject, invocation).await?;
+    let digest = request
+        .launch_settings_digest()
+        .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
+    let mut answer = json!({
+        "migrationId": request.migration_id,
+        "tenantId": request.tenant_id,
+        "findings": examined.findings,
+        "plan": WorkflowPlan::of(&request),
+        "settingsDigest": digest,
+    });
+    if let Some(id) = examined.source_server_id {
+        answer["sourceServerId"] = id.into();
+    }
+    Ok(answer)
+}

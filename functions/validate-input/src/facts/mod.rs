@@ -1,0 +1,257 @@
+//! What the checks need to know of the world, read concurrently and without changing anything.
+
+mod encryption;
+mod mgn;
+mod network;
+mod permission;
+mod profile;
+mod quota;
+
+use jiff::Timestamp;
+use landfall_accounts::Home;
+use landfall_common::state::Key as MigrationKey;
+use landfall_common::state::claim::{Claim, Rival, Taking};
+use landfall_domain::{MigrationRequest, StageError};
+use landfall_mgn::{Job, Server};
+
+use crate::{Deps, Target, needs};
+
+pub use encryption::{EbsDefault, Key};
+pub use permission::{Denied, Proof, Proofs};
+pub use profile::Profile;
+pub use quota::Quotas;
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// What the state table tells.
+    pub claims: Claims,
+    /// What the account tells that the request goes to; `None` when it cannot be entered.
+    pub target: Option<TargetFacts>,
+}
+
+/// Who has what the migration needs for itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Claims {
+    /// What it may take.
+    pub free: Vec<Taking>,
+    /// Who has its server.
+    pub server: Option<Rival>,
+    /// Who has its private address.
+    pub address: Option<Rival>,
+}
+
+/// What the target account and Region tell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TargetFacts {
+    /// The subnet the request names; `None` when it names none, or there is no such subnet.
+    pub subnet: Option<Subnet>,
+    /// Those of the request's security groups that exist.
+    pub groups: Vec<Group>,
+    /// The Availability Zones that offer the request's instance type.
+    pub zones: Vec<String>,
+    /// Who has the request's private address in the subnet.
+    pub address_holders: Vec<AddressHolder>,
+    /// The instance profile the request names; `None` when it names none, or there is no such profile.
+    pub profile: Option<Profile>,
+    /// The key the request names.
+    pub key: Option<Key>,
+    /// What EBS encrypts with when the request names no key.
+    pub ebs_default: EbsDefault,
+    /// What the migration's roles may not do.
+    pub proof: Proof,
+    /// MGN's quotas.
+    pub quotas: Quotas,
+    /// What MGN says.
+    pub mgn: MgnFacts,
+}
+
+/// What MGN says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MgnFacts {
+    /// Whether it is initialized in the account and Region.
+    pub initialized: bool,
+    /// The servers that the request may mean.
+    pub servers: Vec<Server>,
+    /// Those it may mean that are archived; looked for only where there is no other and none will be made.
+    pub archived: Vec<Server>,
+    /// The unfinished jobs of the account and Region.
+    pub jobs: Vec<Job>,
+    /// How many servers replicate in the account and Region.
+    pub replicating: usize,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// Its VPC.
+    pub vpc_id: String,
+    /// Its Availability Zone.
+    pub zone: String,
+    /// Its IPv4 block, for example `10.0.1.0/24`.
+    pub cidr: String,
+}
+
+/// A security group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// `sg-…`.
+    pub id: String,
+    /// Its VPC.
+    pub vpc_id: String,
+}
+
+/// A network interface that has an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressHolder {
+    /// `eni-…`.
+    pub interface_id: String,
+    /// The instance it is attached to.
+    pub instance_id: Option<String>,
+}
+
+/// What the facts are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The request.
+    pub request: &'a MigrationRequest,
+    /// Where it goes.
+    pub place: &'a Home,
+    /// The partition of ARNs there.
+    pub partition: &'a str,
+    /// The migration's own key, whose claims are no rival's.
+    pub own: &'a MigrationKey,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl Facts {
+    /// Reads everything at once; each read that the request gives no reason for is left out. Without a target nothing is
+    /// asked there.
+    ///
+    /// # Errors
+    /// `PrerequisiteError` when AWS refuses a read, or a transient error.
+    pub async fn gather(
+        deps: &Deps,
+        target: Option<&Target>,
+        question: Question<'_>,
+    ) -> Result<Self, StageError> {
+        let there = async {
+            match target {
+                None => Ok(None),
+                // On the heap: the futures of so many calls are large.
+                Some(target) => Box::pin(TargetFacts::gather(deps, target, question))
+                    .await
+                    .map(Some),
+            }
+        };
+        let (claims, target) = tokio::join!(claims(deps, question), there);
+        Ok(Self {
+            claims: claims?,
+            target: target?,
+        })
+    }
+}
+
+impl TargetFacts {
+    async fn gather(
+        deps: &Deps,
+        target: &Target,
+        question: Question<'_>,
+    ) -> Result<Self, StageError> {
+        let request = question.request;
+        let subnet_id = request.subnet_id.as_deref();
+        let (ec2, kms) = (&target.ec2, &target.kms);
+        let (network, mgn, quotas, ebs_default, access) = tokio::join!(
+            async {
+                tokio::try_join!(
+                    network::subnet(ec2, subnet_id),
+                    network::groups(ec2, &request.security_group_ids),
+                    network::zones(ec2, request.instance_type.as_deref()),
+                    network::address_holders(ec2, subnet_id, request.private_ip.as_deref()),
+                )
+            },
+            mgn::mgn(&target.mgn, request, question.now),
+            quota::read(&target.quotas),
+            encryption::ebs_default(ec2, kms),
+            access(deps, target, question),
+        );
+        let (subnet, groups, zones, address_holders) = network?;
+        let (profile, key, proof) = access?;
+        Ok(Self {
+            subnet,
+            groups,
+            zones,
+            address_holders,
+            profile,
+            key,
+            ebs_default: ebs_default?,
+            proof,
+            quotas,
+            mgn: mgn?,
+        })
+    }
+}
+
+/// The profile, the key, and with both known, what the roles may do with them.
+async fn access(
+    deps: &Deps,
+    target: &Target,
+    question: Question<'_>,
+) -> Result<(Option<Profile>, Option<Key>, Proof), StageError> {
+    let request = question.request;
+    let (profile, key) = tokio::try_join!(
+        profile::profile(&target.iam, request.instance_profile.as_deref()),
+        encryption::key(&target.kms, None),
+    )?;
+    let roles = profile.as_ref().map_or(&[][..], |profile| &profile.roles);
+    let arn = key.as_ref().and_then(|key| key.arn.as_deref());
+    let role = request
+        .account
+        .as_ref()
+        .and_then(|it| it.role_arn.as_deref());
+    let needs = needs::of(request, question.place, question.partition, roles, arn)
+        .into_iter()
+        .map(|need| {
+            let own = || format!("{}{}", deps.role_arn_prefix, need.function);
+            (role.map_or_else(own, str::to_owned), need)
+        })
+        .collect();
+    let proof = permission::prove(&target.iam, &deps.proofs, needs, question.now).await?;
+    Ok((profile, key, proof))
+}
+
+/// Who has the server and the address.
+async fn claims(deps: &Deps, question: Question<'_>) -> Result<Claims, StageError> {
+    let Question {
+        request,
+        place,
+        own,
+        ..
+    } = question;
+    let store = &deps.journal.store;
+    let server = Claim::server(&place.account, &place.region, &request.source_vm_id);
+    let address = request
+        .subnet_id
+        .as_deref()
+        .zip(request.private_ip.as_deref())
+        .map(|(subnet, address)| Claim::address(subnet, address));
+    let address = async {
+        match address {
+            None => Ok(None),
+            Some(claim) => store.look_at_claim(claim, own).await.map(Some),
+        }
+    };
+    let (server, address) = tokio::try_join!(store.look_at_claim(server, own), address)?;
+    let mut claims = Claims::default();
+    match server {
+        Ok(taking) => claims.free.push(taking),
+        Err(rival) => claims.server = Some(rival),
+    }
+    match address {
+        None => {}
+        Some(Ok(taking)) => claims.free.push(taking),
+        Some(Err(rival)) => claims.address = Some(rival),
+    }
+    Ok(claims)
+}
