@@ -23,6 +23,7 @@ use std::collections::HashMap;
 
 use jiff::ToSpan as _;
 use landfall_common::state::wait::Phase;
+use landfall_domain::request::Account;
 use landfall_domain::{ErrorName, Status};
 use mgn::{Job, Server};
 use serde_json::{Value, json};
@@ -458,4 +459,52 @@ async fn a_message_that_cannot_be_read_goes_back_and_holds_nobody_up() {
     let error = error.unwrap_err();
     assert_eq!(error.name, ErrorName::InternalError);
     assert!(error.message.contains("`Records`"), "{error}");
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_entered_fails_its_own_launches_and_holds_up_no_other() {
+    let stage = Stage::ready(2).await;
+    stage
+        .aws
+        .change("mig-0", |record| {
+            record.request.account = Some(other_account());
+        })
+        .await;
+    assert!(stage.run("request-1", &tests(2)).await.is_empty());
+    let Some(Ended::Failed(_, cause)) = stage.task("token-mig-0") else {
+        panic!("{:?}", stage.task("token-mig-0"));
+    };
+    assert!(cause.contains("TARGET_ROLE_MISSING"), "{cause}");
+    assert_eq!(stage.task("token-mig-1"), None, "its launch has begun");
+    let jobs = stage.jobs();
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(jobs[0].servers.len(), 1);
+}
+
+#[tokio::test]
+async fn the_deployment_s_own_account_by_name_shares_the_batch() {
+    let stage = Stage::ready(2).await;
+    stage
+        .aws
+        .change("mig-0", |record| {
+            record.request.account = Some(Account {
+                id: "123456789012".into(),
+                region: "eu-central-1".into(),
+                role_arn: None,
+                external_id: None,
+            });
+        })
+        .await;
+    assert!(stage.run("request-1", &tests(2)).await.is_empty());
+    assert_eq!(stage.aws.calls.count("StartTest"), 1);
+}
+
+/// One that no role leads into.
+fn other_account() -> Account {
+    Account {
+        id: "999999999999".into(),
+        region: "eu-central-1".into(),
+        role_arn: None,
+        external_id: None,
+    }
 }

@@ -421,3 +421,23 @@ async fn opening_converges_after_a_fault_of_any_call() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_account_that_cannot_be_entered_fails_its_own_waits_and_holds_up_no_other() {
+    let stage = Stage::agent().await;
+    stage.also_agent("mig-2").await;
+    let mut elsewhere = stage.wait_of("mig-1").await;
+    elsewhere.account = Some(landfall_domain::request::Account {
+        id: "999999999999".into(),
+        region: "eu-central-1".into(),
+        role_arn: None,
+        external_id: None,
+    });
+    stage.aws.store().open_wait(&elsewhere).await.unwrap();
+    stage.sweep().await.unwrap();
+    let (name, cause) = failed(stage.task());
+    assert_eq!(name, "PrerequisiteError");
+    assert!(cause.contains("TARGET_ROLE_MISSING"), "{cause}");
+    assert!(stage.waits().await.is_empty(), "the other has ended well");
+    assert_eq!(stage.aws.record("mig-2").await.status, Status::Replicating);
+}

@@ -128,6 +128,15 @@ impl Table {
         created.expect("create").0
     }
 
+    /// Removes a record as its time to live does after 400 days; its history stays.
+    pub async fn forget(&self, key: &Key) {
+        let delete = self.stack.dynamodb.delete_item().table_name(&self.name);
+        let delete = delete
+            .key("pk", AttributeValue::S(key.pk()))
+            .key("sk", AttributeValue::S("STATE".into()));
+        delete.send().await.expect("DeleteItem");
+    }
+
     /// Everything under a key, to see that nothing was written.
     pub async fn items(&self, key: &Key) -> Vec<HashMap<String, AttributeValue>> {
         let query = self

@@ -183,12 +183,7 @@ async fn a_migration_whose_record_expired_goes_on_with_its_history() {
     let failed = Change::to(Status::Failed, EventType::MigrationFailed);
     let ended = table.store.transition(first, &failed, noon()).await;
     let (ended, _) = ended.expect("an end");
-    // What the time to live does after 400 days.
-    let delete = table.stack.dynamodb.delete_item().table_name(&table.name);
-    let delete = delete
-        .key("pk", AttributeValue::S(key.pk()))
-        .key("sk", AttributeValue::S("STATE".into()));
-    delete.send().await.expect("DeleteItem");
+    table.forget(&key).await;
 
     let again = table.created("expired").await;
     assert_eq!(

@@ -187,6 +187,12 @@ impl Stage {
         self.aws.store().waits(Phase::Waiting).await.unwrap()
     }
 
+    pub(crate) async fn wait_of(&self, migration_id: &str) -> Wait {
+        let waits = self.waits().await;
+        let mut found = waits.into_iter().filter(|w| w.key == key(migration_id));
+        found.next().unwrap()
+    }
+
     pub(crate) fn server(&self, change: impl FnOnce(&mut Server)) {
         change(&mut self.account.lock().unwrap().servers[0]);
     }

@@ -75,6 +75,18 @@ impl Aws {
         self.store().require(&key(migration_id)).await.unwrap()
     }
 
+    /// Changes a record where it lies.
+    #[allow(dead_code, reason = "not every test that shares this needs it")]
+    pub(crate) async fn change(
+        &self,
+        migration_id: &str,
+        change: impl FnOnce(&mut MigrationRecord),
+    ) {
+        let mut record = self.record(migration_id).await;
+        change(&mut record);
+        self.store().save(record, now()).await.unwrap();
+    }
+
     /// The detail-types published, in order.
     pub(crate) fn published(&self) -> Vec<String> {
         let events = self.events.lock().unwrap();
