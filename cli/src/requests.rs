@@ -2,10 +2,12 @@
 //! each as the deployment will.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use landfall_common::correlation;
 use landfall_domain::request::DEFAULT_TENANT;
 use landfall_domain::{Finding, schema};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// One message to be.
@@ -15,7 +17,7 @@ pub struct Document {
     pub file: String,
     /// Its place in the file, from 1.
     pub number: usize,
-    /// The line on which it, or the array around it, begins.
+    /// The line on which it begins.
     pub line: usize,
     /// The body to send.
     pub body: String,
@@ -30,7 +32,7 @@ pub struct Problem {
     pub file: String,
     /// Its place in the file, from 1.
     pub number: usize,
-    /// The line on which it, or the array around it, begins.
+    /// The line on which it begins.
     pub line: usize,
     /// The `migrationId`, if it has one.
     pub migration_id: Option<String>,
@@ -77,8 +79,14 @@ impl Document {
 pub fn split(file: &str, text: &str) -> Vec<Document> {
     let text = text.trim_start_matches('\u{feff}');
     let mut documents: Vec<Document> = Vec::new();
-    let mut push = |offset: usize, body: String, value: Option<Value>| {
-        let before = text.get(..offset).unwrap_or_default();
+    let mut push = |span: Range<usize>, value: Option<Value>| {
+        let before = text.get(..span.start).unwrap_or_default();
+        let written = text.get(span).unwrap_or_default().trim_end();
+        let body = match &value {
+            // As a value it has only one of each key: what the deployment must judge is what was written.
+            Some(value) if schema::repeated_keys(written).is_empty() => value.to_string(),
+            _ => written.to_owned(),
+        };
         documents.push(Document {
             file: file.to_owned(),
             number: documents.len() + 1,
@@ -90,25 +98,20 @@ pub fn split(file: &str, text: &str) -> Vec<Document> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     loop {
         // White space belongs to neither document.
-        let rest = values.byte_offset();
-        let blank = text
-            .get(rest..)
-            .map_or(0, |rest| rest.len() - rest.trim_start().len());
-        let start = rest + blank;
+        let start = skipped(text, values.byte_offset(), char::is_whitespace);
         match values.next() {
             None => break,
             Some(Ok(Value::Array(items))) => {
+                let mut end = start + 1;
                 for item in items {
-                    push(start, item.to_string(), Some(item));
+                    let begin = skipped(text, end, |c| c.is_whitespace() || c == ',');
+                    end = begin + length(text.get(begin..).unwrap_or_default());
+                    push(begin..end, Some(item));
                 }
             }
-            Some(Ok(value)) => push(start, value.to_string(), Some(value)),
+            Some(Ok(value)) => push(start..values.byte_offset(), Some(value)),
             Some(Err(_)) => {
-                push(
-                    start,
-                    text.get(start..).unwrap_or(text).trim_end().to_owned(),
-                    None,
-                );
+                push(start..text.len(), None);
                 break;
             }
         }
@@ -125,6 +128,19 @@ pub fn split(file: &str, text: &str) -> Vec<Document> {
         });
     }
     documents
+}
+
+/// Where a text goes on after what is skipped from a place on.
+fn skipped(text: &str, from: usize, skip: impl Fn(char) -> bool) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    from + rest.len() - rest.trim_start_matches(skip).len()
+}
+
+/// How many bytes the JSON value takes with which a text begins.
+fn length(text: &str) -> usize {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    values.next();
+    values.byte_offset()
 }
 
 /// Everything that is wrong with the documents, by the rules of the deployment; and an ID that two of them share.
@@ -190,6 +206,39 @@ mod tests {
                 [Some("1".to_owned()), Some("2".to_owned())],
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn each_item_of_an_array_has_its_own_line() {
+        let documents = split("f", "[\n  {\"a\": [1, 2]}\n, 3 ,4,\n\n\"x,]\"\n]\n{}");
+        let found: Vec<_> = documents
+            .iter()
+            .map(|document| (document.number, document.line, document.body.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (1, 2, "{\"a\":[1,2]}"),
+                (2, 3, "3"),
+                (3, 3, "4"),
+                (4, 5, "\"x,]\""),
+                (5, 7, "{}")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_a_problem_and_not_the_last_one_s_victory() {
+        let twice = VALID.replacen(r#""appName": "a""#, r#""appName": "a", "appName": "b""#, 1);
+        for text in [twice.clone(), format!("[{VALID},\n {twice}]")] {
+            let documents = split("f", &text);
+            let problems = check(&documents);
+            assert_eq!(problems.len(), 1, "{text}");
+            assert_eq!(problems[0].reason, "DUPLICATE_KEY");
+            assert_eq!(problems[0].findings[0].pointer, "/appName");
+            // Who sends it all the same sends both, for the deployment to refuse.
+            assert_eq!(documents.last().unwrap().body, twice);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Requests checked against `schemas/migration-request.schema.json`, which is compiled into the binary.
 
+mod keys;
+
 use std::sync::LazyLock;
 
 use jsonschema::error::ValidationErrorKind;
@@ -8,6 +10,8 @@ use serde_json::Value;
 
 use crate::finding::Finding;
 use crate::request::MigrationRequest;
+
+pub use keys::repeated as repeated_keys;
 
 /// The schema as published.
 pub const MIGRATION_REQUEST: &str = include_str!("../../../schemas/migration-request.schema.json");
@@ -40,7 +44,7 @@ static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
 /// A body that is no acceptable request: a stable reason, what is wrong, and the ID where one could be read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejection {
-    /// `NOT_JSON`, `BODY_TOO_LARGE`, `SCHEMA_VERSION_UNSUPPORTED` or `SCHEMA_INVALID`.
+    /// `NOT_JSON`, `BODY_TOO_LARGE`, `SCHEMA_VERSION_UNSUPPORTED`, `DUPLICATE_KEY` or `SCHEMA_INVALID`.
     pub reason: &'static str,
     /// Everything that is wrong, up to [`MAX_FINDINGS`] and a [`MORE`], each cut to a size that travels.
     pub findings: Vec<Finding>,
@@ -81,9 +85,18 @@ pub fn parse(body: &str) -> Result<MigrationRequest, Rejection> {
             vec![unsupported(version)],
         ));
     }
-    let findings = findings_of(value);
+    let mut findings: Vec<Finding> = repeated_keys(body)
+        .iter()
+        .map(|pointer| keys::finding(pointer))
+        .collect();
+    let reason = if findings.is_empty() {
+        "SCHEMA_INVALID"
+    } else {
+        "DUPLICATE_KEY"
+    };
+    findings.extend(findings_of(value));
     if !findings.is_empty() {
-        return Err(reject("SCHEMA_INVALID", findings));
+        return Err(reject(reason, findings));
     }
     serde_json::from_value(value.clone()).map_err(|error| {
         reject(

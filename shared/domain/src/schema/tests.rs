@@ -56,6 +56,28 @@ fn what_was_parsed_serializes_to_something_that_parses_again() {
 }
 
 #[test]
+fn a_key_that_stands_twice_is_refused_by_name_beside_the_other_faults() {
+    let body = CANONICAL
+        .replacen(r#""Application""#, r#""Environment""#, 1)
+        .replacen("azure", "mainframe", 1);
+    let rejection = parse(&body).unwrap_err();
+    assert_eq!(rejection.reason, "DUPLICATE_KEY");
+    let found: Vec<_> = rejection
+        .findings
+        .iter()
+        .map(|finding| (finding.code.as_str(), finding.pointer.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("DUPLICATE_KEY", "/tags/Environment"),
+            ("SCHEMA_INVALID", "/source")
+        ]
+    );
+    assert!(rejection.findings[0].message.contains("\"Environment\""));
+}
+
+#[test]
 fn every_fault_is_named_at_once_with_its_pointer_and_value() {
     let body = with(&[
         ("source", json!("mainframe")),
