@@ -17,6 +17,7 @@ Examples:
 
 Which deployment: the flags --queue-url, --table and --region; else LANDFALL_REQUEST_QUEUE_URL and LANDFALL_TABLE;
 else the local stack of this folder or one above it (.landfall/stack.json); else `terraform output` of ./terraform.
+A queue URL on this machine is a local stack's; a table is where AWS_ENDPOINT_URL says.
 
 Exit codes:
   0  what was asked for happened

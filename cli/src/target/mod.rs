@@ -2,7 +2,8 @@
 //!
 //! The queue or the table is looked for in the flags, the environment, the local stack and Terraform's outputs, in this
 //! order. Where it is found decides the rest: a local stack's is reached at its own endpoint with its test
-//! credentials, everything else through the AWS SDK's usual chain.
+//! credentials, everything else through the AWS SDK's usual chain. What a flag names is a local stack's if its address
+//! (the queue's own, else `AWS_ENDPOINT_URL`) is on this machine.
 
 mod place;
 
@@ -58,7 +59,7 @@ pub struct Records {
 impl Queue {
     /// Finds the request queue.
     pub async fn find(args: &TargetArgs, root: &Path) -> Result<Self, CliError> {
-        Self::at(find(Resource::RequestQueue, args, root)?).await
+        Self::at(look(Resource::RequestQueue, args, root)?).await
     }
 
     /// The request queue of a running local stack.
@@ -67,7 +68,7 @@ impl Queue {
     }
 
     async fn at(place: Place) -> Result<Self, CliError> {
-        let config = config(&place).await?;
+        let (place, config) = reach(place).await?;
         Ok(Self {
             client: aws_sdk_sqs::Client::new(&config),
             advice: advice(&place),
@@ -79,7 +80,7 @@ impl Queue {
 impl Records {
     /// Finds the table.
     pub async fn find(args: &TargetArgs, root: &Path) -> Result<Self, CliError> {
-        Self::at(find(Resource::Table, args, root)?).await
+        Self::at(look(Resource::Table, args, root)?).await
     }
 
     /// The table of a running local stack.
@@ -88,7 +89,7 @@ impl Records {
     }
 
     async fn at(place: Place) -> Result<Self, CliError> {
-        let config = config(&place).await?;
+        let (place, config) = reach(place).await?;
         Ok(Self {
             advice: advice(&place),
             store: StateStore::new(aws_sdk_dynamodb::Client::new(&config), place.value),
@@ -96,34 +97,45 @@ impl Records {
     }
 }
 
-async fn config(place: &Place) -> Result<SdkConfig, CliError> {
-    let named = place.region.clone().map(Region::new);
-    let region = match named {
-        Some(region) => Some(region),
-        None => region_of_environment().await,
-    };
-    let region = region.ok_or_else(|| {
+fn look(resource: Resource, args: &TargetArgs, root: &Path) -> Result<Place, CliError> {
+    let endpoint = std::env::var("AWS_ENDPOINT_URL").ok();
+    find(resource, args, root, endpoint.as_deref())
+}
+
+/// Settles the Region, and with it whose resource it is.
+async fn reach(mut place: Place) -> Result<(Place, SdkConfig), CliError> {
+    if place.region.is_none() {
+        place.region = region_of_environment().await;
+    }
+    if place.region.is_none()
+        && let Some(local) = place.otherwise.take()
+    {
+        place = *local;
+    }
+    let region = place.region.clone().ok_or_else(|| {
         CliError::new(
             "the deployment's Region is not known",
             "Pass --region, or set AWS_REGION, or use an AWS profile or a ./terraform output that names it.",
         )
     })?;
-    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).region(region);
+    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).region(Region::new(region));
     let loader = match &place.endpoint {
         None => loader,
         Some(endpoint) => loader
             .endpoint_url(endpoint)
             .credentials_provider(Credentials::new("test", "test", None, None, "local stack")),
     };
-    Ok(loader.load().await)
+    let config = loader.load().await;
+    Ok((place, config))
 }
 
 /// Not the SDK's whole chain: that ends in a search for the metadata service of EC2, which is seconds of silence.
-async fn region_of_environment() -> Option<Region> {
+async fn region_of_environment() -> Option<String> {
     RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
         .or_else(ProfileFileRegionProvider::default())
         .region()
         .await
+        .map(|region| region.to_string())
 }
 
 const fn advice(place: &Place) -> &'static str {

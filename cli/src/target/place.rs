@@ -1,13 +1,15 @@
 //! Where the queue or the table of a deployment is found.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use reqwest::Url;
 use serde_json::Value;
 
 use super::TargetArgs;
 use crate::error::CliError;
-use crate::stack::StackInfo;
+use crate::stack::{REGION, StackInfo};
 
 /// What a command needs of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,23 +70,31 @@ pub(super) struct Place {
     pub(super) region: Option<String>,
     /// Only of a local stack.
     pub(super) endpoint: Option<String>,
+    /// The local stack that has a resource of this name: it is meant where nothing names a Region of AWS.
+    pub(super) otherwise: Option<Box<Place>>,
 }
 
 /// Looks in the flags and the environment (which clap has merged), the local stack, and Terraform's outputs.
-pub(super) fn find(resource: Resource, args: &TargetArgs, root: &Path) -> Result<Place, CliError> {
+/// `endpoint` is what `AWS_ENDPOINT_URL` says.
+pub(super) fn find(
+    resource: Resource,
+    args: &TargetArgs,
+    root: &Path,
+    endpoint: Option<&str>,
+) -> Result<Place, CliError> {
+    let region = args.region.as_deref();
+    let stack_root = stack_root(root);
     if let Some(value) = resource.given(args) {
-        return Ok(Place {
-            value: value.to_owned(),
-            region: args.region.clone(),
-            endpoint: None,
-        });
+        // A stack file that cannot be read says nothing against what was named.
+        let stack = stack_root.and_then(|root| StackInfo::load(&root).ok());
+        return Ok(given(resource, value, region, endpoint, stack.as_ref()));
     }
-    if let Some(stack_root) = stack_root(root) {
+    if let Some(stack_root) = stack_root {
         let stack = StackInfo::load(&stack_root)?;
-        return Ok(of_stack(resource, &stack, args.region.as_deref()));
+        return Ok(of_stack(resource, &stack, region));
     }
     terraform_outputs(&root.join("terraform"))
-        .and_then(|outputs| of_terraform(resource, &outputs, args.region.as_deref()))
+        .and_then(|outputs| of_terraform(resource, &outputs, region))
         .ok_or_else(|| {
             CliError::new(
                 format!("{} is not known", resource.name()),
@@ -98,11 +108,50 @@ pub(super) fn find(resource: Resource, args: &TargetArgs, root: &Path) -> Result
         })
 }
 
+/// A resource that was named. A queue's URL tells by itself whether it is of a local stack; of anything else
+/// `AWS_ENDPOINT_URL` tells.
+fn given(
+    resource: Resource,
+    value: &str,
+    region: Option<&str>,
+    endpoint: Option<&str>,
+    stack: Option<&StackInfo>,
+) -> Place {
+    let url = match resource {
+        Resource::RequestQueue => Some(value),
+        Resource::Table => endpoint,
+    };
+    let local = url.and_then(origin_here);
+    let own = stack.filter(|stack| local.is_none() && resource.named_by(stack) == value);
+    Place {
+        value: value.to_owned(),
+        region: region
+            .or(local.is_some().then_some(REGION))
+            .map(str::to_owned),
+        endpoint: local,
+        otherwise: own.map(|stack| Box::new(of_stack(resource, stack, region))),
+    }
+}
+
+/// The origin of a URL of this machine: no service of AWS is here, so it must be a local stack's.
+fn origin_here(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    let here = match url.host_str()? {
+        "localhost" => true,
+        host => host
+            .trim_matches(['[', ']'])
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback()),
+    };
+    here.then(|| url.origin().ascii_serialization())
+}
+
 pub(super) fn of_stack(resource: Resource, stack: &StackInfo, region: Option<&str>) -> Place {
     Place {
         value: resource.named_by(stack).to_owned(),
         region: Some(region.unwrap_or(&stack.region).to_owned()),
         endpoint: Some(stack.ministack_url.clone()),
+        otherwise: None,
     }
 }
 
@@ -112,6 +161,7 @@ fn of_terraform(resource: Resource, outputs: &Value, region: Option<&str>) -> Op
         value: output(resource.output())?,
         region: region.map(str::to_owned).or_else(|| output("region")),
         endpoint: None,
+        otherwise: None,
     })
 }
 
@@ -175,8 +225,74 @@ mod tests {
             table: Some("mine".to_owned()),
             ..TargetArgs::default()
         };
-        let place = find(Resource::Table, &args, Path::new("/")).unwrap();
+        let place = find(Resource::Table, &args, Path::new("/"), None).unwrap();
         assert_eq!((place.value.as_str(), place.endpoint), ("mine", None));
+        let aws = "https://sqs.eu-central-1.amazonaws.com/123456789012/requests";
+        let place = given(Resource::RequestQueue, aws, None, None, Some(&stack()));
+        assert_eq!(
+            (place.region, place.endpoint, place.otherwise),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_named_resource_of_a_local_stack_needs_neither_endpoint_nor_region() {
+        let here = "http://127.0.0.1:4566";
+        let queue = format!("{here}/000000000000/requests");
+        let found = [
+            given(Resource::RequestQueue, &queue, None, None, None),
+            given(
+                Resource::RequestQueue,
+                "http://[::1]:1/q",
+                None,
+                Some(here),
+                None,
+            ),
+            given(
+                Resource::Table,
+                "any",
+                None,
+                Some("http://localhost:4566/"),
+                None,
+            ),
+            given(
+                Resource::Table,
+                "any",
+                Some("eu-west-1"),
+                Some(here),
+                Some(&stack()),
+            ),
+            given(
+                Resource::Table,
+                "any",
+                None,
+                Some("https://vpce.example.com"),
+                None,
+            ),
+        ];
+        let found = found.map(|place| (place.endpoint, place.region));
+        let local =
+            |endpoint: &str, region: &str| (Some(endpoint.to_owned()), Some(region.to_owned()));
+        assert_eq!(
+            found,
+            [
+                local(here, "us-east-1"),
+                local("http://[::1]:1", "us-east-1"),
+                local("http://localhost:4566", "us-east-1"),
+                local(here, "eu-west-1"),
+                (None, None),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_that_the_local_stack_has_too_is_its_own_where_no_region_is_known() {
+        let place = given(Resource::Table, "local-table", None, None, Some(&stack()));
+        assert_eq!((place.region, place.endpoint), (None, None));
+        let local = of_stack(Resource::Table, &stack(), None);
+        assert_eq!(place.otherwise.as_deref(), Some(&local));
+        let place = given(Resource::Table, "another", None, None, Some(&stack()));
+        assert_eq!(place.otherwise, None);
     }
 
     #[test]
@@ -202,7 +318,13 @@ mod tests {
     #[test]
     fn nothing_known_names_every_way_to_make_it_known() {
         let folder = std::env::temp_dir();
-        let error = find(Resource::RequestQueue, &TargetArgs::default(), &folder).unwrap_err();
+        let error = find(
+            Resource::RequestQueue,
+            &TargetArgs::default(),
+            &folder,
+            None,
+        )
+        .unwrap_err();
         for way in [
             "--queue-url",
             "LANDFALL_REQUEST_QUEUE_URL",
