@@ -36,12 +36,14 @@ pub async fn run(args: &StatusArgs, root: &Path) -> Result<Exit, CliError> {
     let story = read(&records.store, &key)
         .await
         .map_err(|error| CliError::of_call(&error, records.advice))?;
+    if args.json {
+        // Of an unknown migration, too: a script gets JSON, with no record in it, and the exit code.
+        print_json(&story.json())?;
+    }
     if story.is_empty() {
         return Err(unknown(&key));
     }
-    if args.json {
-        print_json(&story.json())?;
-    } else {
+    if !args.json {
         print(&story.text(Timestamp::now(), Palette::of_stdout()))?;
     }
     match story.broken_at() {
