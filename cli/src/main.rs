@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use landfall_cli::commands::{demo, status, submit, watch};
+use landfall_cli::output::print;
 use landfall_cli::{CliError, Exit, stack};
 
 const EXAMPLES: &str = "\
@@ -158,7 +159,11 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
             Ok(Exit::Ok)
         }
         Command::Down => {
-            stack::down(&cli.root).await?;
+            print(if stack::down(&cli.root).await? {
+                "The local stack is down, and its state (.landfall) is gone.\n"
+            } else {
+                "There was no local stack here.\n"
+            })?;
             Ok(Exit::Ok)
         }
         Command::Submit(args) => submit::run(&args, &cli.root).await,

@@ -132,20 +132,22 @@ pub async fn up(options: UpOptions) -> Result<StackInfo, StackError> {
     Ok(info)
 }
 
-/// Stops the stack's processes and removes `.landfall/`; `.venv/` and the build cache stay.
-///
-/// A stack that is not running is not an error.
+/// Stops the stack's processes and removes `.landfall/`; `.venv/` and the build cache stay. Tells whether there was
+/// anything to stop or to remove: a stack that is not there is not an error.
 #[expect(
     clippy::unused_async,
     reason = "the pair of `up`; the caller awaits both"
 )]
-pub async fn down(root: &Path) -> Result<(), StackError> {
+pub async fn down(root: &Path) -> Result<bool, StackError> {
     let layout = Layout::new(root)?;
+    // Looked at before the lock, which lies in the same folder.
+    let stood = layout.state().exists();
     {
         let _lock = layout.lock()?;
         services::stop_all(&layout)?;
     }
-    layout.remove()
+    layout.remove()?;
+    Ok(stood)
 }
 
 /// Runs work that blocks (processes, files) beside the async runtime.
@@ -155,5 +157,25 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn down_tells_whether_there_was_a_stack() {
+        let root = std::env::temp_dir().join(format!("landfall-down-{}", uuid::Uuid::new_v4()));
+        for folder in ["terraform", "functions", "tests", ".landfall/logs"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        for file in ["Cargo.toml", "tests/requirements.txt"] {
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        assert!(down(&root).await.unwrap());
+        assert!(!root.join(".landfall").exists());
+        assert!(!down(&root).await.unwrap());
+        std::fs::remove_dir_all(&root).unwrap();
     }
 }
