@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -44,6 +45,18 @@ def eventually(look, seconds=30):
         time.sleep(0.05)
 
 
+def aws_client(service, url, key="test", region="us-east-1", **config):
+    """A boto3 client that does not try again."""
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name=region,
+        aws_access_key_id=key,
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}, **config),
+    )
+
+
 class Simulator:
     """One running simulator."""
 
@@ -78,16 +91,9 @@ class Simulator:
         assert status == 200, text
         return json.loads(text)
 
-    def client(self, service, **config):
-        """A boto3 client; MGN's answers are held against the model."""
-        client = boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False, **config),
-        )
+    def client(self, service, key="test", region="us-east-1", **config):
+        """A boto3 client of whoever has a key; MGN's answers are held against the model."""
+        client = aws_client(service, self.url, key, region, parameter_validation=False, **config)
         if service == "mgn":
             client.meta.events.register("after-call.mgn", self._judge)
         return client
@@ -145,6 +151,45 @@ def start(program):
 @pytest.fixture
 def simulator(start):
     return start()
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory):
+    """The endpoint of a MiniStack of these tests' own, which enforces permissions as the local stack's does."""
+    scratch = tmp_path_factory.mktemp("ministack")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("LANDFALL_", "AWS_", "MINISTACK_"))},
+        **CREDENTIALS,
+        "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_REGION": "us-east-1", "MINISTACK_ACCOUNT_ID": "000000000000", "AUTH": "true", "PERSIST_STATE": "0",
+        "STATE_DIR": str(scratch / "state"), "TMPDIR": str(scratch), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0",
+    }  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    with open(scratch / "log", "w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "ministack"], env=env, stdout=log, stderr=log)
+
+    def ready():
+        assert process.poll() is None, (scratch / "log").read_text()
+        try:
+            return urllib.request.urlopen(f"{url}/_ministack/ready", timeout=5).status == 200
+        except OSError:
+            return False
+
+    try:
+        eventually(ready, seconds=90)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture
+def stacked(start, ministack):
+    """A simulator in front of MiniStack."""
+    return start("--ministack-url", ministack)
 
 
 @pytest.fixture

@@ -5,13 +5,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::faults::Rule;
+use crate::quotas;
 use crate::seed::{self, Seed};
 use crate::sim::Sim;
 use crate::sink::Answers;
 use crate::source_apis::Answer;
 use crate::world::World;
 use crate::world::machine::{FailureStage, LaunchKind};
+use crate::world::place::{Ebs, Local, Place};
 use crate::world::replication::{Fault, STEPS, State};
+use crate::world::server::Server;
 
 /// Answers a request below `/_sim/`.
 pub(crate) async fn answer(
@@ -44,6 +47,8 @@ async fn dispatch(
             .await
             .map_err(|e| (400, e)),
         ("GET", "state") => Ok(state(&sim.world())),
+        ("POST", "quotas") => set_quota(&mut sim.world(), &parse(body)?),
+        ("POST", "ebs") => Ok(set_ebs(&mut sim.world(), parse(body)?)),
         ("GET", "calls") => {
             let wanted = |name: &str| {
                 query
@@ -52,7 +57,7 @@ async fn dispatch(
                     .map(|(_, v)| v.as_str())
             };
             let fits = |call: &&Value| {
-                ["service", "operation"]
+                ["service", "operation", "account", "region"]
                     .iter()
                     .all(|m| wanted(m).is_none_or(|w| call[*m] == w))
             };
@@ -151,12 +156,71 @@ fn set_clock(world: &mut World, order: &ClockOrder) -> Result<Value, Refusal> {
 
 fn state(world: &World) -> Value {
     json!({
-        "account": world.account, "region": world.region, "initialized": world.usable(), "clock": clock(world),
-        "machines": world.machines, "servers": world.servers, "jobs": world.jobs, "applications": world.applications,
-        "waves": world.waves, "replicationTemplates": world.replication_templates, "launchTemplates": world.launch_templates,
+        "account": world.home.account, "region": world.home.region, "initialized": world.usable(), "clock": clock(world),
+        "machines": world.machines, "servers": world.here.servers, "jobs": world.here.jobs, "applications": world.here.applications,
+        "waves": world.here.waves, "replicationTemplates": world.here.replication_templates, "launchTemplates": world.here.launch_templates,
         "ec2Aliases": world.aliases, "cmf": world.sources.cmf, "cmdb": world.sources.cmdb, "snapshots": world.sources.snapshots,
-        "commands": world.commands, "faults": world.faults.rules(),
+        "commands": world.here.commands, "faults": world.faults.rules(),
+        "elsewhere": world.elsewhere.iter().map(elsewhere).collect::<Vec<_>>(),
     })
+}
+
+fn elsewhere((place, local): (&Place, &Local)) -> Value {
+    let mut holdings = json!(local);
+    holdings["account"] = place.account.clone().into();
+    holdings["region"] = place.region.clone().into();
+    holdings
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct QuotaOrder {
+    quota_code: String,
+    /// None brings the default back.
+    value: Option<u32>,
+    account: Option<String>,
+    region: Option<String>,
+}
+
+fn set_quota(world: &mut World, order: &QuotaOrder) -> Result<Value, Refusal> {
+    let code = &order.quota_code;
+    if !quotas::known(code) {
+        return Err((
+            400,
+            format!("no quota has the code `{code}`: see ListServiceQuotas"),
+        ));
+    }
+    let place = world
+        .home
+        .with(order.account.as_deref(), order.region.as_deref());
+    world.enter(&place);
+    let quotas = &mut world.here.quotas;
+    match order.value {
+        Some(value) => quotas.insert(code.clone(), value),
+        None => quotas.remove(code),
+    };
+    Ok(json!(quotas))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct EbsOrder {
+    encrypted_by_default: bool,
+    kms_key_id: Option<String>,
+    account: Option<String>,
+    region: Option<String>,
+}
+
+fn set_ebs(world: &mut World, order: EbsOrder) -> Value {
+    let place = world
+        .home
+        .with(order.account.as_deref(), order.region.as_deref());
+    world.enter(&place);
+    world.here.ebs = Ebs {
+        encrypted_by_default: order.encrypted_by_default,
+        kms_key_id: order.kms_key_id,
+    };
+    json!(world.here.ebs)
 }
 
 /// Changes to a machine or its server while the world runs.
@@ -217,11 +281,19 @@ struct Stall {
 }
 
 fn change(world: &mut World, key: &str, change: Change) -> Result<Value, Refusal> {
-    let server_id = world
-        .servers
-        .values()
-        .find(|s| s.id == key || s.user_provided_id.as_deref() == Some(key))
-        .map(|s| (s.id.clone(), s.user_provided_id.clone()));
+    let named = |s: &&Server| s.id == key || s.user_provided_id.as_deref() == Some(key);
+    let found = world.everywhere().find_map(|(place, local)| {
+        let server = local.servers.values().find(named)?;
+        Some((
+            place.clone(),
+            server.id.clone(),
+            server.user_provided_id.clone(),
+        ))
+    });
+    let server_id = found.map(|(place, id, vm)| {
+        world.enter(&place);
+        (id, vm)
+    });
     let machine_id = server_id
         .as_ref()
         .and_then(|(_, vm)| vm.clone())
@@ -254,7 +326,7 @@ fn change(world: &mut World, key: &str, change: Change) -> Result<Value, Refusal
 
 fn replicate(world: &mut World, id: &str, order: ReplicationChange) -> Result<(), Refusal> {
     let now = world.now;
-    let Some(server) = world.servers.get_mut(id) else {
+    let Some(server) = world.here.servers.get_mut(id) else {
         return Ok(());
     };
     let replication = &mut server.replication;

@@ -10,12 +10,14 @@ use axum::http::{StatusCode, header};
 use regex::Regex;
 
 use crate::resign::{self, Protocol};
+use crate::world::place::{Ebs, Place};
 
 /// The way to `MiniStack`.
 #[derive(Debug, Clone)]
 pub(crate) struct Proxy {
     client: reqwest::Client,
     endpoint: String,
+    home_account: String,
 }
 
 /// What `MiniStack` answered.
@@ -30,17 +32,23 @@ pub(crate) struct Passed {
 
 impl Proxy {
     /// A way to the endpoint.
-    pub(crate) fn new(endpoint: &str) -> Self {
+    pub(crate) fn new(endpoint: &str, home: &Place) -> Self {
         Self {
             client: reqwest::Client::new(),
             endpoint: endpoint.trim_end_matches('/').to_owned(),
+            home_account: home.account.clone(),
         }
     }
 
-    /// Passes a request on, with `aliases` (alias → real) replaced on the way there and back.
+    /// Where it leads.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Passes a request on as one of an account and Region, with `aliases` (alias → real) replaced on the way there and back.
     pub(crate) async fn pass(
         &self,
-        region: &str,
+        place: &Place,
         protocol: Protocol<'_>,
         body: &Bytes,
         aliases: &BTreeMap<String, String>,
@@ -54,7 +62,7 @@ impl Proxy {
             Ok(text) => replace(text, &there).into_bytes(),
             Err(_) => body.to_vec(),
         };
-        let response = self.send(region, protocol, body).await?;
+        let response = self.send(place, protocol, body).await?;
         let status = response.status();
         let content_type = response
             .headers()
@@ -71,13 +79,14 @@ impl Proxy {
 
     async fn send(
         &self,
-        region: &str,
+        place: &Place,
         protocol: Protocol<'_>,
         body: Vec<u8>,
     ) -> Result<reqwest::Response, String> {
         let url = format!("{}/", self.endpoint);
         let mut request = self.client.post(&url);
-        for (name, value) in resign::headers(&url, region, protocol, &body)? {
+        let account = Some(place.account.as_str()).filter(|account| *account != self.home_account);
+        for (name, value) in resign::headers(&url, account, &place.region, protocol, &body)? {
             request = request.header(name, value);
         }
         request.body(body).send().await.map_err(|e| e.to_string())
@@ -89,7 +98,7 @@ impl Proxy {
     pub(crate) async fn template_groups(
         &self,
         template_id: &str,
-        region: &str,
+        place: &Place,
     ) -> Result<Vec<String>, String> {
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("Action", "DescribeLaunchTemplateVersions")
@@ -98,7 +107,7 @@ impl Proxy {
             .append_pair("LaunchTemplateVersion.1", "$Default")
             .finish();
         let text = self
-            .send(region, Protocol::Ec2, form.into_bytes())
+            .send(place, Protocol::Form("ec2"), form.into_bytes())
             .await?
             .text()
             .await
@@ -231,6 +240,31 @@ pub(crate) fn offerings(form: &BTreeMap<String, String>, region: &str) -> String
     )
 }
 
+/// `GetEbsEncryptionByDefault` or `GetEbsDefaultKmsKeyId`, which `MiniStack` lacks.
+pub(crate) fn ebs(action: &str, ebs: &Ebs) -> String {
+    let member = if action == "GetEbsDefaultKmsKeyId" {
+        let key = ebs.kms_key_id.as_deref().unwrap_or("alias/aws/ebs");
+        format!("<kmsKeyId>{}</kmsKeyId>", escaped(key))
+    } else {
+        format!(
+            "<ebsEncryptionByDefault>{}</ebsEncryptionByDefault>",
+            ebs.encrypted_by_default
+        )
+    };
+    format!(
+        "<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>{}</requestId>{member}</{action}Response>",
+        uuid::Uuid::new_v4()
+    )
+}
+
+/// A text within XML.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
 fn wildcard(pattern: &str, text: &str) -> bool {
     pattern
         .strip_suffix('*')
@@ -241,7 +275,7 @@ fn wildcard(pattern: &str, text: &str) -> bool {
 pub(crate) fn error(code: &str, message: &str) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Errors><Error><Code>{code}</Code><Message>{}</Message></Error></Errors><RequestID>{}</RequestID></Response>",
-        message.replace('&', "&amp;").replace('<', "&lt;"),
+        escaped(message),
         uuid::Uuid::new_v4()
     )
 }

@@ -3,12 +3,14 @@
 //!
 //! Time is simulated and scalable; what the world does is a pure function of it ([`world`]). See `README.md`.
 
+mod caller;
 pub mod clock;
 mod control;
 pub mod ec2_proxy;
 pub mod error;
 pub mod faults;
 mod http;
+mod iam;
 pub mod mgn;
 mod ministack;
 pub mod quotas;
@@ -36,6 +38,7 @@ use seed::Seed;
 use sim::Sim;
 use switches::Switches;
 use world::World;
+use world::place::Place;
 
 /// How to start a simulator.
 #[derive(Debug, Clone)]
@@ -118,18 +121,11 @@ impl Simulator {
         let address = listener.local_addr().map_err(listen)?;
 
         let now = Timestamp::now();
-        let world = World::new(
-            &config.account,
-            &config.region,
-            Clock::new(now, config.scale),
-            switches,
-            now,
-        );
-        let ministack = config
-            .ministack_url
-            .as_deref()
-            .map(|url| Ministack::new(url, &config.region));
-        let proxy = config.ministack_url.as_deref().map(Proxy::new);
+        let home = Place::new(&config.account, &config.region);
+        let url = config.ministack_url.as_deref();
+        let ministack = url.map(|url| Ministack::new(url, &home));
+        let proxy = url.map(|url| Proxy::new(url, &home));
+        let world = World::new(home, Clock::new(now, config.scale), switches, now);
         let sim = Arc::new(Sim::new(world, ministack, proxy, config.callback_secret));
         if let Some(seed) = seed {
             seed::apply(&sim, seed).await.map_err(StartError::Seed)?;

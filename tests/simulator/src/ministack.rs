@@ -1,7 +1,9 @@
 //! What the simulator does in `MiniStack`: launch templates, target instances, events, and the networks that the
 //! seed's aliases stand for.
 
-use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_ec2::types::{
     Filter, IamInstanceProfileSpecification, InstanceType, RequestLaunchTemplateData, ResourceType,
@@ -12,18 +14,23 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use crate::ec2_proxy::Proxy;
 use crate::world::RECOMMENDED_TYPE;
 use crate::world::effect::EventRecord;
+use crate::world::place::Place;
 
 const ALIAS_TAG: &str = "landfall:alias";
 /// `PutEvents` takes ten at once.
 const EVENTS_AT_ONCE: usize = 10;
 
-/// Clients of one `MiniStack`.
+/// Clients of one `MiniStack`, in one account and Region.
 #[derive(Debug, Clone)]
 pub(crate) struct Ministack {
-    region: String,
+    home: Place,
+    place: Place,
     raw: Proxy,
     ec2: aws_sdk_ec2::Client,
     events: aws_sdk_eventbridge::Client,
+    /// For the policies of a role.
+    pub(crate) iam: aws_sdk_iam::Client,
+    sts: aws_sdk_sts::Client,
 }
 
 /// What a launch needs.
@@ -40,26 +47,59 @@ pub(crate) struct Launch {
 }
 
 impl Ministack {
-    /// Clients for the endpoint.
-    pub(crate) fn new(endpoint: &str, region: &str) -> Self {
-        let credentials = || Credentials::new("test", "test", None, None, "simulator");
-        let ec2 = aws_sdk_ec2::Config::builder()
+    /// Clients for the endpoint, at home.
+    pub(crate) fn new(endpoint: &str, home: &Place) -> Self {
+        Self::of(endpoint, home, home)
+    }
+
+    /// The same for an account and a Region. One that is not at home is entered with the account's number as access
+    /// key, which `MiniStack` takes for that account's root.
+    pub(crate) fn at(&self, place: &Place) -> Self {
+        if self.place == *place {
+            return self.clone();
+        }
+        Self::of(self.raw.endpoint(), &self.home, place)
+    }
+
+    fn of(endpoint: &str, home: &Place, place: &Place) -> Self {
+        let key = if place.account == home.account {
+            "test"
+        } else {
+            &place.account
+        };
+        let credentials = Credentials::new(key, "test", None, None, "simulator");
+        let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
+            .region(Region::new(place.region.clone()))
             .endpoint_url(endpoint)
-            .credentials_provider(credentials())
-            .build();
-        let events = aws_sdk_eventbridge::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
-            .endpoint_url(endpoint)
-            .credentials_provider(credentials())
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
         Self {
-            region: region.to_owned(),
-            raw: Proxy::new(endpoint),
-            ec2: aws_sdk_ec2::Client::from_conf(ec2),
-            events: aws_sdk_eventbridge::Client::from_conf(events),
+            home: home.clone(),
+            place: place.clone(),
+            raw: Proxy::new(endpoint, home),
+            ec2: aws_sdk_ec2::Client::new(&config),
+            events: aws_sdk_eventbridge::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+        }
+    }
+
+    /// The account that an access key belongs to, if `MiniStack` knows it.
+    pub(crate) async fn account_of(&self, key: &str) -> Option<String> {
+        match self
+            .sts
+            .get_access_key_info()
+            .access_key_id(key)
+            .send()
+            .await
+        {
+            Ok(out) => out.account,
+            Err(error) => {
+                let error = DisplayErrorContext(&error).to_string();
+                tracing::warn!(error, "an access key's account is not known");
+                None
+            }
         }
     }
 
@@ -116,7 +156,7 @@ impl Ministack {
             call = call.subnet_id(subnet);
         }
         let mut groups = match &launch.template_id {
-            Some(id) => self.raw.template_groups(id, &self.region).await?,
+            Some(id) => self.raw.template_groups(id, &self.place).await?,
             None => Vec::new(),
         };
         if groups.is_empty() {

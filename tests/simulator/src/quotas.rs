@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::error::{ApiError, ApiResult};
 use crate::world::World;
+use crate::world::place::Place;
 use crate::world::quota::{QUOTAS, Quota};
 
 const VCPUS: Quota = Quota {
@@ -12,6 +13,11 @@ const VCPUS: Quota = Quota {
     value: 640,
     adjustable: true,
 };
+
+/// Whether there is a quota of this code.
+pub fn known(code: &str) -> bool {
+    QUOTAS.iter().chain([&VCPUS]).any(|q| q.code == code)
+}
 
 /// Answers one operation.
 pub fn answer(world: &World, operation: &str, input: &Value) -> ApiResult {
@@ -27,10 +33,14 @@ pub fn answer(world: &World, operation: &str, input: &Value) -> ApiResult {
             ));
         }
     };
+    // The defaults are AWS's; what an account has been given stands only in its own list.
+    let defaults = operation.contains("AWSDefault");
+    let Place { account, region } = &world.place;
     let shown = |quota: &Quota| {
+        let quota = if defaults { *quota } else { world.quota(quota) };
         json!({
             "ServiceCode": service, "ServiceName": if service == "mgn" { "AWS Application Migration Service" } else { "Amazon EC2" },
-            "QuotaArn": format!("arn:aws:servicequotas:{}:{}:{service}/{}", world.region, world.account, quota.code),
+            "QuotaArn": format!("arn:aws:servicequotas:{region}:{account}:{service}/{}", quota.code),
             "QuotaCode": quota.code, "QuotaName": quota.name, "Value": f64::from(quota.value), "Unit": "None",
             "Adjustable": quota.adjustable, "GlobalQuota": false,
         })

@@ -9,8 +9,8 @@ use aws_sigv4::sign::v4;
 /// The protocol of a request that is passed on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Protocol<'a> {
-    /// EC2's forms.
-    Ec2,
+    /// The forms of EC2 or IAM, by the service's name in a signature.
+    Form(&'static str),
     /// JSON 1.1 to Systems Manager, with its `X-Amz-Target`.
     Ssm(&'a str),
 }
@@ -19,14 +19,14 @@ impl Protocol<'_> {
     /// The service that the signature is for.
     fn service(self) -> &'static str {
         match self {
-            Self::Ec2 => "ec2",
+            Self::Form(service) => service,
             Self::Ssm(_) => "ssm",
         }
     }
 
     fn headers(self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Ec2 => vec![(
+            Self::Form(_) => vec![(
                 "content-type",
                 "application/x-www-form-urlencoded; charset=utf-8".to_owned(),
             )],
@@ -39,16 +39,17 @@ impl Protocol<'_> {
 }
 
 /// The headers of a signed `POST`, those of the protocol among them. Signed with the local stack's own credentials,
-/// so the caller's permissions are not enforced behind the proxy.
+/// or as the root of another account, so the caller's permissions are not enforced behind the proxy.
 pub(crate) fn headers(
     url: &str,
+    account: Option<&str>,
     region: &str,
     protocol: Protocol<'_>,
     body: &[u8],
 ) -> Result<Vec<(String, String)>, String> {
     let key = |name: &str| std::env::var(name).unwrap_or_else(|_| "test".to_owned());
     let identity = Credentials::new(
-        key("AWS_ACCESS_KEY_ID"),
+        account.map_or_else(|| key("AWS_ACCESS_KEY_ID"), str::to_owned),
         key("AWS_SECRET_ACCESS_KEY"),
         None,
         None,

@@ -14,7 +14,7 @@ use crate::world::{World, ids};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Seed {
-    /// Whether the account is ready for MGN.
+    /// Whether MGN is ready, at home and wherever a server of this seed is registered.
     #[serde(default)]
     pub initialize_mgn: bool,
     /// EC2 identifiers that stand for others: a real identifier, or null or an object for one that is made.
@@ -51,6 +51,12 @@ pub struct Made {
     /// The addresses of a subnet.
     #[serde(default)]
     pub cidr_block: Option<String>,
+    /// The account that it is made in; home when absent.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// The Region of the same.
+    #[serde(default)]
+    pub region: Option<String>,
 }
 
 /// Applies a seed. The answer says what there is now.
@@ -85,6 +91,11 @@ async fn make(sim: &Sim, alias: &str, made: &Made) -> Result<String, String> {
     let Some(ministack) = &sim.ministack else {
         return Ok(ids::mint(prefix));
     };
+    let place = {
+        let home = &sim.world().home;
+        home.with(made.account.as_deref(), made.region.as_deref())
+    };
+    let ministack = ministack.at(&place);
     let made = match prefix {
         "subnet" => {
             // Aside of MiniStack's own default subnets, and one for each alias.
@@ -101,36 +112,29 @@ async fn make(sim: &Sim, alias: &str, made: &Made) -> Result<String, String> {
 }
 
 fn fill(world: &mut World, seed: Seed) -> Result<Value, String> {
-    if seed.initialize_mgn && !world.usable() {
-        world.initialized = true;
-        let id = ids::mint("rct");
-        let template = json!({
-            "replicationConfigurationTemplateID": id, "arn": world.arn("replication-configuration-template", &id),
-            "stagingAreaSubnetId": ids::mint("subnet"), "associateDefaultSecurityGroup": true,
-            "replicationServersSecurityGroupsIDs": [], "replicationServerInstanceType": "t3.small",
-            "useDedicatedReplicationServer": false, "defaultLargeStagingDiskType": "GP3", "ebsEncryption": "DEFAULT",
-            "bandwidthThrottling": 0, "dataPlaneRouting": "PRIVATE_IP", "createPublicIP": false,
-            "stagingAreaTags": {}, "useFipsEndpoint": false, "tags": {},
-        });
-        world.replication_templates.insert(id, template);
+    let home = world.home.clone();
+    if seed.initialize_mgn {
+        let machines = seed.servers.iter().map(|machine| machine.place(&home));
+        for place in machines.chain([home.clone()]) {
+            world.enter(&place);
+            initialize(world);
+        }
     }
     let mut servers = serde_json::Map::new();
     for machine in seed.servers {
         let id = machine.source_vm_id.clone();
         // What a run has changed of a machine stays.
-        if !world.machines.contains_key(&id) {
-            let installed = machine.agent_installed || machine.replicated;
-            world.machines.insert(id.clone(), machine);
-            if installed {
-                world.register(&id, true);
-            }
+        let known = world.machines.contains_key(&id);
+        let machine = world.machines.entry(id.clone()).or_insert(machine).clone();
+        world.enter(&machine.place(&home));
+        if !known && (machine.agent_installed || machine.replicated) {
+            world.register(&id, true);
         }
-        let server = world
-            .servers
-            .values()
-            .find(|s| s.user_provided_id.as_deref() == Some(&id));
+        let mut here = world.here.servers.values();
+        let server = here.find(|s| s.user_provided_id.as_deref() == Some(&id));
         servers.insert(id, server.map(|s| s.id.clone()).into());
     }
+    world.enter(&home);
     for record in seed.cmf {
         let id = record["server_id"].clone();
         if id.is_null() {
@@ -151,4 +155,22 @@ fn fill(world: &mut World, seed: Seed) -> Result<Value, String> {
         world.sink.answer_with(&name, answers);
     }
     Ok(servers.into())
+}
+
+/// Makes MGN usable in the present place.
+fn initialize(world: &mut World) {
+    if world.usable() {
+        return;
+    }
+    world.here.initialized = true;
+    let id = ids::mint("rct");
+    let template = json!({
+        "replicationConfigurationTemplateID": id, "arn": world.arn("replication-configuration-template", &id),
+        "stagingAreaSubnetId": ids::mint("subnet"), "associateDefaultSecurityGroup": true,
+        "replicationServersSecurityGroupsIDs": [], "replicationServerInstanceType": "t3.small",
+        "useDedicatedReplicationServer": false, "defaultLargeStagingDiskType": "GP3", "ebsEncryption": "DEFAULT",
+        "bandwidthThrottling": 0, "dataPlaneRouting": "PRIVATE_IP", "createPublicIP": false,
+        "stagingAreaTags": {}, "useFipsEndpoint": false, "tags": {},
+    });
+    world.here.replication_templates.insert(id, template);
 }

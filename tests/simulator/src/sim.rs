@@ -1,5 +1,6 @@
 //! The world under its lock, and the one task that does in `MiniStack` what the world asks for.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,11 +12,13 @@ use crate::faults::Kind;
 use crate::ministack::{Launch, Ministack};
 use crate::world::effect::{Effect, EventRecord};
 use crate::world::job::Answer;
+use crate::world::place::Place;
 use crate::world::{World, ids};
 
 const TICK: Duration = Duration::from_millis(50);
 /// Attempts to make a launch template while `MiniStack` is coming up.
 const TEMPLATE_ATTEMPTS: u32 = 100;
+const KEPT_KEYS: usize = 10_000;
 
 /// The simulator's shared state.
 pub(crate) struct Sim {
@@ -26,6 +29,8 @@ pub(crate) struct Sim {
     pub(crate) proxy: Option<Proxy>,
     /// The secret that callbacks are signed with.
     pub(crate) callback_secret: Option<String>,
+    /// The accounts of access keys, as far as they have been asked for.
+    keys: Mutex<BTreeMap<String, String>>,
     /// One at a time does effects: they must be done in the order of asking.
     doing: tokio::sync::Mutex<()>,
 }
@@ -43,15 +48,33 @@ impl Sim {
             ministack,
             proxy,
             callback_secret,
+            keys: Mutex::new(BTreeMap::new()),
             doing: tokio::sync::Mutex::new(()),
         }
     }
 
-    /// The world as it is now. Never held over an await.
+    /// The world as it is now, at home. Never held over an await.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.advance(Timestamp::now());
         world
+    }
+
+    /// The world as it is now, in another place.
+    pub(crate) fn world_at(&self, place: &Place) -> MutexGuard<'_, World> {
+        let mut world = self.world();
+        world.enter(place);
+        world
+    }
+
+    /// The accounts of the access keys that were seen.
+    pub(crate) fn keys(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        // Every session has a key of its own, and a simulator may run for days.
+        if keys.len() >= KEPT_KEYS {
+            keys.clear();
+        }
+        keys
     }
 
     /// Lets time pass, for ever.
@@ -67,19 +90,20 @@ impl Sim {
     /// Does what the world has asked for so far.
     pub(crate) async fn settle(&self) {
         let _doing = self.doing.lock().await;
-        let effects: Vec<Effect> = self.world().effects.drain(..).collect();
+        let effects: Vec<_> = self.world().effects.drain(..).collect();
         let mut events = Vec::new();
         let mut tasks = JoinSet::new();
-        for effect in effects {
+        for (place, effect) in effects {
             if let Effect::Event(event) = effect {
-                events.push(event);
+                events.push((place, event));
             } else {
-                tasks.spawn(execute(self.ministack.clone(), effect));
+                let ministack = self.ministack.as_ref().map(|it| it.at(&place));
+                tasks.spawn(async move { (place, execute(ministack, effect).await) });
             }
         }
         while let Some(done) = tasks.join_next().await {
             match done {
-                Ok(outcome) => self.record(outcome),
+                Ok((place, outcome)) => self.record(&place, outcome),
                 Err(error) => tracing::error!(%error, "an effect did not end"),
             }
         }
@@ -88,8 +112,8 @@ impl Sim {
         }
     }
 
-    fn record(&self, outcome: Outcome) {
-        let mut world = self.world();
+    fn record(&self, place: &Place, outcome: Outcome) {
+        let mut world = self.world_at(place);
         let now = world.now;
         match outcome {
             Outcome::Template {
@@ -97,7 +121,12 @@ impl Sim {
                 result: Ok(id),
                 ..
             } => {
-                if let Some(server) = world.servers.get_mut(&server_id).filter(|s| s.connected()) {
+                if let Some(server) = world
+                    .here
+                    .servers
+                    .get_mut(&server_id)
+                    .filter(|s| s.connected())
+                {
                     server.template_id = Some(id);
                 }
             }
@@ -113,7 +142,7 @@ impl Sim {
                     "the launch template was not made"
                 );
                 if attempts < TEMPLATE_ATTEMPTS {
-                    world.effects.push_back(Effect::CreateTemplate {
+                    world.ask_for(Effect::CreateTemplate {
                         server_id,
                         attempts: attempts + 1,
                     });
@@ -124,18 +153,18 @@ impl Sim {
                 server_id,
                 answer,
             } => {
-                if let Some(job) = world.jobs.iter_mut().find(|job| job.id == job_id) {
+                if let Some(job) = world.here.jobs.iter_mut().find(|job| job.id == job_id) {
                     job.answer(&server_id, now, answer);
                 }
             }
         }
     }
 
-    async fn emit(&self, events: Vec<EventRecord>) {
+    async fn emit(&self, events: Vec<(Place, EventRecord)>) {
         let mut sent = Vec::new();
         {
             let mut world = self.world();
-            for event in events {
+            for (place, event) in events {
                 let copies = match world
                     .faults
                     .meet("events", event.detail_type)
@@ -145,15 +174,22 @@ impl Sim {
                     Some(Kind::DoubleEvent) => 2,
                     _ => 1,
                 };
-                sent.extend(std::iter::repeat_n(event, copies));
+                sent.extend(std::iter::repeat_n((place, event), copies));
             }
-            world.events.extend(sent.iter().cloned());
+            let events = sent.iter().map(|(_, event)| event.clone());
+            world.events.extend(events);
         }
-        if let Some(ministack) = &self.ministack
-            && let Err(error) = ministack.put_events(&sent).await
-        {
-            // MGN's own delivery is best effort, too; clients must not depend on it.
-            tracing::warn!(error, "events were not put");
+        let Some(ministack) = &self.ministack else {
+            return;
+        };
+        // Each goes to the default bus of the account it is about.
+        for some in sent.chunk_by(|(one, _), (next, _)| one == next) {
+            let events: Vec<_> = some.iter().map(|(_, event)| event.clone()).collect();
+            let place = &some[0].0;
+            if let Err(error) = ministack.at(place).put_events(&events).await {
+                // MGN's own delivery is best effort, too; clients must not depend on it.
+                tracing::warn!(error, "events were not put");
+            }
         }
     }
 }

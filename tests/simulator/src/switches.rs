@@ -39,6 +39,8 @@ pub enum Switch {
     BogusArnTag,
     /// What a lost connection does to a server that was ready.
     Reverted,
+    /// What one result of a policy simulation is about.
+    SimulationResults,
 }
 
 struct Spec {
@@ -139,6 +141,12 @@ const SPECS: &[Spec] = &[
         name: "reverted",
         values: &["on", "off"],
         about: "a revert sets lastTest.reverted or lastCutover.reverted",
+    },
+    Spec {
+        switch: Switch::SimulationResults,
+        name: "simulationResults",
+        values: &["action", "resource"],
+        about: "SimulatePrincipalPolicy: one result per action with ResourceSpecificResults, or, as formerly, one per action and resource",
     },
 ];
 

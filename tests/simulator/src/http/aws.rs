@@ -1,4 +1,5 @@
-//! AWS's protocols: MGN's REST-JSON by path, JSON 1.1 by `X-Amz-Target`, EC2's query protocol by form.
+//! AWS's protocols: MGN's REST-JSON by path, JSON 1.1 by `X-Amz-Target`, the query protocol of EC2 and IAM by form.
+//! A call is answered in the account and Region that it was signed for.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +10,18 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{json_body, reply};
+use crate::caller::Credential;
 use crate::error::{ApiError, ApiResult};
 use crate::faults::Rule;
 use crate::mgn::{self, validate};
 use crate::resign::Protocol;
 use crate::sim::Sim;
-use crate::{ec2_proxy, quotas, ssm};
+use crate::switches::Switch;
+use crate::world::place::Place;
+use crate::{caller, ec2_proxy, iam, quotas, ssm};
+
+/// The members of a form.
+type Form = BTreeMap<String, String>;
 
 /// Answers whatever is none of the simulator's own paths.
 pub(super) async fn answer(
@@ -48,7 +55,7 @@ pub(super) async fn answer(
             );
             json_11(&Err(error))
         }
-        None => ec2_call(sim, body).await,
+        None => form_call(sim, headers, body).await,
     }
 }
 
@@ -76,8 +83,9 @@ async fn mgn_call(
         // A server's launch template is made when the server appears: nobody sees the one without the other.
         sim.settle().await;
     }
+    let place = caller::place(sim, headers).await;
     let (result, rule) = {
-        let mut world = sim.world();
+        let mut world = sim.world_at(&place);
         let rule = world.faults.meet("mgn", name);
         let result = match unsigned(headers).or_else(|| rule.as_ref().and_then(Rule::refusal)) {
             Some(refusal) => Err(refusal),
@@ -170,8 +178,9 @@ async fn json_call(
             "The body is not JSON.",
         )));
     };
+    let place = caller::place(sim, headers).await;
     let (result, rule) = {
-        let mut world = sim.world();
+        let mut world = sim.world_at(&place);
         let rule = world.faults.meet(service, operation);
         let result = match unsigned(headers).or_else(|| rule.as_ref().and_then(Rule::refusal)) {
             Some(refusal) => Some(Err(refusal)),
@@ -189,82 +198,111 @@ async fn json_call(
     };
     let response = match result {
         Some(result) => json_11(&result),
-        None => pass(sim, Protocol::Ssm(&format!("AmazonSSM.{operation}")), body).await,
+        None => {
+            let target = format!("AmazonSSM.{operation}");
+            match pass(sim, &place, Protocol::Ssm(&target), body).await {
+                Ok(response) => response,
+                Err(why) => json_11(&Err(ApiError::new("Unavailable", 503, why))),
+            }
+        }
     };
     reply::finish(response, rule).await
 }
 
-async fn ec2_call(sim: &Sim, body: &Bytes) -> Response {
-    let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
-    let Some(action) = form.get("Action").cloned() else {
-        return xml(
-            400,
-            ec2_proxy::error(
-                "MissingAction",
-                "The request names neither an X-Amz-Target nor an Action.",
-            ),
-        );
+async fn form_call(sim: &Sim, headers: &HeaderMap, body: &Bytes) -> Response {
+    let form: Form = form_urlencoded::parse(body).into_owned().collect();
+    let service = match Credential::of(headers).service {
+        Some("iam") => "iam",
+        _ => "ec2",
     };
+    let Some(action) = form.get("Action").cloned() else {
+        let message = "The request names neither an X-Amz-Target nor an Action.";
+        return refused(service, &ApiError::new("MissingAction", 400, message));
+    };
+    let place = caller::place(sim, headers).await;
     let rule = {
-        let mut world = sim.world();
-        let rule = world.faults.meet("ec2", &action);
+        let mut world = sim.world_at(&place);
+        let rule = world.faults.meet(service, &action);
         let refusal = rule.as_ref().and_then(Rule::refusal);
-        reply::log(&mut world, "ec2", &action, &Value::Null, refusal.as_ref());
+        let input = json!(form);
+        reply::log(&mut world, service, &action, &input, refusal.as_ref());
         if let Some(refusal) = refusal {
-            // EC2 has its own name for it.
-            let throttled = refusal.name == "ThrottlingException";
-            let (name, status) = if throttled {
-                ("RequestLimitExceeded", 503)
-            } else {
-                (refusal.name.as_str(), refusal.status)
-            };
-            return xml(status, ec2_proxy::error(name, &refusal.message));
+            return refused(service, &refusal);
         }
         rule
     };
-    let response = match action.as_str() {
-        "DescribeInstanceTypeOfferings" => {
-            let region = sim.world().region.clone();
-            xml(200, ec2_proxy::offerings(&form, &region))
+    let answer = match (service, action.as_str()) {
+        ("ec2", "DescribeInstanceTypeOfferings") => {
+            Ok(xml(200, ec2_proxy::offerings(&form, &place.region)))
         }
         // MiniStack has no such operation; what it would change is not looked at by anybody here.
-        "ModifyInstanceAttribute" => xml(200, ec2_proxy::done(&action)),
-        _ => pass(sim, Protocol::Ec2, body).await,
+        ("ec2", "ModifyInstanceAttribute") => Ok(xml(200, ec2_proxy::done(&action))),
+        ("ec2", "GetEbsEncryptionByDefault" | "GetEbsDefaultKmsKeyId") => {
+            let ebs = sim.world_at(&place).here.ebs.clone();
+            Ok(xml(200, ec2_proxy::ebs(&action, &ebs)))
+        }
+        ("iam", "SimulatePrincipalPolicy") => simulate(sim, &place, &form).await,
+        _ => {
+            let passed = pass(sim, &place, Protocol::Form(service), body).await;
+            passed.map_err(|why| ApiError::new("Unavailable", 503, why))
+        }
     };
+    let response = answer.unwrap_or_else(|error| refused(service, &error));
     reply::finish(response, rule).await
 }
 
-/// Passes a request on to `MiniStack`.
-async fn pass(sim: &Sim, protocol: Protocol<'_>, body: &Bytes) -> Response {
-    let Some(proxy) = &sim.proxy else {
-        return xml(
-            503,
-            ec2_proxy::error(
-                "Unavailable",
-                "The simulator was started without --ministack-url.",
-            ),
-        );
-    };
-    let (aliases, region) = {
-        let world = sim.world();
-        (world.aliases.clone(), world.region.clone())
-    };
-    match proxy.pass(&region, protocol, body, &aliases).await {
-        Ok(passed) => {
-            let mut response = (passed.status, passed.body).into_response();
-            if let Some(kind) = passed
-                .content_type
-                .and_then(|k| HeaderValue::from_str(&k).ok())
-            {
-                response.headers_mut().insert(header::CONTENT_TYPE, kind);
-            }
-            response
-        }
-        Err(error) => xml(
-            503,
-            ec2_proxy::error("Unavailable", &format!("MiniStack did not answer: {error}")),
-        ),
+/// The policy simulation, which MiniStack answers without conditions and for one resource only.
+async fn simulate(sim: &Sim, place: &Place, form: &Form) -> ApiResult<Response> {
+    let each = sim
+        .world()
+        .switches
+        .is(Switch::SimulationResults, "resource");
+    let ministack = sim.ministack.as_ref().map(|it| it.at(place));
+    let body = iam::simulate(ministack.as_ref(), place, form, each).await?;
+    Ok(xml(200, body))
+}
+
+/// A refusal in the service's own XML.
+fn refused(service: &str, error: &ApiError) -> Response {
+    let throttled = error.name == "ThrottlingException";
+    if service == "iam" {
+        let (name, status) = if throttled {
+            ("Throttling", 400)
+        } else {
+            (error.name.as_str(), error.status)
+        };
+        return xml(status, iam::error(name, status, &error.message));
     }
+    // EC2 has its own name for it.
+    let (name, status) = if throttled {
+        ("RequestLimitExceeded", 503)
+    } else {
+        (error.name.as_str(), error.status)
+    };
+    xml(status, ec2_proxy::error(name, &error.message))
+}
+
+/// Passes a request on to `MiniStack`; the error says why there is no answer.
+async fn pass(
+    sim: &Sim,
+    place: &Place,
+    protocol: Protocol<'_>,
+    body: &Bytes,
+) -> Result<Response, String> {
+    let Some(proxy) = &sim.proxy else {
+        return Err("The simulator was started without --ministack-url.".to_owned());
+    };
+    let aliases = sim.world().aliases.clone();
+    let passed = proxy.pass(place, protocol, body, &aliases).await;
+    let passed = passed.map_err(|error| format!("MiniStack did not answer: {error}"))?;
+    let mut response = (passed.status, passed.body).into_response();
+    if let Some(kind) = passed
+        .content_type
+        .and_then(|k| HeaderValue::from_str(&k).ok())
+    {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    Ok(response)
 }
 
 fn rest_json(status: u16, result: &ApiResult) -> Response {

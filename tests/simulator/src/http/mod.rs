@@ -99,14 +99,14 @@ fn target(sim: &Sim, path: &str) -> Answer {
         return Answer::new(404, json!({"error": "ask for /targets/{instance}/health"}));
     };
     let world = sim.world();
-    let found = world
-        .servers
-        .values()
-        .find_map(|s| Some((s, s.launched.as_ref().filter(|l| l.instance_id == id)?.at)));
+    let found = world.everywhere().find_map(|(_, local)| {
+        let mut servers = local.servers.values();
+        servers.find_map(|s| Some((s, s.launched.as_ref().filter(|l| l.instance_id == id)?.at)))
+    });
     let Some((server, at)) = found else {
         let comes = world
-            .jobs
-            .iter()
+            .everywhere()
+            .flat_map(|(_, local)| &local.jobs)
             .filter(|j| j.unfinished())
             .flat_map(|j| &j.participants)
             .any(|p| p.instance_id.as_deref() == Some(id));

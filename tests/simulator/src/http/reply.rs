@@ -1,5 +1,6 @@
 //! What happens to every API call around its answer: the call log, slow answers, lost answers.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -27,7 +28,8 @@ pub(super) fn log(
 ) {
     let mut call = json!({
         "at": Timestamp::now(), "service": service, "operation": operation, "ok": error.is_none(),
-        "sourceServerIDs": servers(input),
+        "account": world.place.account, "region": world.place.region,
+        "sourceServerIDs": servers(input), "resources": resources(input),
     });
     if let Some(error) = error {
         call["error"] = error.name.clone().into();
@@ -49,6 +51,25 @@ fn servers(input: &Value) -> Vec<Value> {
     one.chain(many.into_iter().filter_map(Value::as_array).flatten())
         .cloned()
         .collect()
+}
+
+/// Everything with an AWS identifier that a call names, wherever in its input: `subnet-0a1b2c3d`, `mi-…`, `s-…`.
+fn resources(input: &Value) -> BTreeSet<String> {
+    match input {
+        Value::String(text) if is_identifier(text) => [text.clone()].into(),
+        Value::Array(items) => items.iter().flat_map(resources).collect(),
+        Value::Object(members) => members.values().flat_map(resources).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.rsplit_once('-').is_some_and(|(kind, number)| {
+        (8..=17).contains(&number.len())
+            && number.bytes().all(|b| b.is_ascii_hexdigit())
+            && !kind.is_empty()
+            && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+    })
 }
 
 /// Holds an answer back, or loses it.
@@ -80,5 +101,20 @@ impl HttpBody for Broken {
         Poll::Ready(Some(Err(std::io::Error::other(
             "an injected fault lost this response",
         ))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identifiers_that_a_call_names_are_found_wherever_they_stand() {
+        let input = json!({
+            "SubnetId.1": "subnet-0a1b2c3d", "nested": {"list": ["s-11111111111111111", "us-east-1", 7]},
+            "name": "web-01", "token": "01a1fcda-b0d6-750c-964e-bbfd96723a95",
+        });
+        let wanted = ["s-11111111111111111", "subnet-0a1b2c3d"].map(str::to_owned);
+        assert_eq!(resources(&input), wanted.into());
     }
 }

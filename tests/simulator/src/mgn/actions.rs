@@ -73,8 +73,12 @@ fn of<'a>(
         return Ok(&mut world.server(text(input, "sourceServerID"))?.actions);
     }
     let id = text(input, "launchConfigurationTemplateID");
-    if !world.launch_templates.contains_key(id) {
+    if !world.here.launch_templates.contains_key(id) {
         return Err(ApiError::not_found("LaunchConfigurationTemplate", id));
     }
-    Ok(world.template_actions.entry(id.to_owned()).or_default())
+    Ok(world
+        .here
+        .template_actions
+        .entry(id.to_owned())
+        .or_default())
 }

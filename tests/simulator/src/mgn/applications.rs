@@ -47,9 +47,9 @@ fn kind(operation: &str) -> Kind {
 
 fn table(world: &mut World, kind: Kind) -> &mut BTreeMap<String, Value> {
     if kind == WAVE {
-        &mut world.waves
+        &mut world.here.waves
     } else {
-        &mut world.applications
+        &mut world.here.applications
     }
 }
 
@@ -309,6 +309,7 @@ fn touch(world: &mut World, kind: Kind, id: &str) {
 
 fn servers_of<'a>(world: &'a World, application: &'a str) -> impl Iterator<Item = &'a Server> {
     world
+        .here
         .servers
         .values()
         .filter(move |s| s.application_id.as_deref() == Some(application))
@@ -316,6 +317,7 @@ fn servers_of<'a>(world: &'a World, application: &'a str) -> impl Iterator<Item 
 
 fn members_of_wave(world: &World, wave: &str) -> usize {
     world
+        .here
         .applications
         .values()
         .filter(|a| a["waveID"] == wave)
@@ -327,6 +329,7 @@ fn shown(world: &mut World, kind: Kind, id: &str) -> ApiResult {
     let mut item = found(world, kind, id)?.clone();
     let members: Vec<&Server> = if kind == WAVE {
         let applications = world
+            .here
             .applications
             .values()
             .filter(|a| a["waveID"] == id)

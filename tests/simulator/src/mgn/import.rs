@@ -12,6 +12,7 @@ pub(super) fn connectors(world: &mut World, operation: &str, input: &Value) -> A
     let missing = || ApiError::not_found("Connector", id);
     if let Some(name) = input["name"].as_str() {
         let taken = world
+            .here
             .connectors
             .iter()
             .any(|(other, c)| other != id && text(c, "name").eq_ignore_ascii_case(name));
@@ -28,15 +29,16 @@ pub(super) fn connectors(world: &mut World, operation: &str, input: &Value) -> A
                 input,
                 &["name", "ssmInstanceID", "ssmCommandConfig"],
             );
-            world.connectors.insert(id, connector.clone());
+            world.here.connectors.insert(id, connector.clone());
             Ok(connector)
         }
         "UpdateConnector" => {
-            let connector = world.connectors.get_mut(id).ok_or_else(missing)?;
+            let connector = world.here.connectors.get_mut(id).ok_or_else(missing)?;
             view::merge(connector, input, &["name", "ssmCommandConfig"]);
             Ok(connector.clone())
         }
         "DeleteConnector" => world
+            .here
             .connectors
             .remove(id)
             .map(|_| Value::Null)
@@ -44,6 +46,7 @@ pub(super) fn connectors(world: &mut World, operation: &str, input: &Value) -> A
         _ => {
             let wanted = texts(&input["filters"], "connectorIDs");
             let chosen = world
+                .here
                 .connectors
                 .iter()
                 .filter(|(id, _)| wanted.is_empty() || wanted.contains(id));
@@ -66,25 +69,25 @@ pub(super) fn start(world: &mut World, operation: &str, input: &Value) -> Value 
         task["arn"] = world.arn("import", &id).into();
         task["s3BucketSource"] = input["s3BucketSource"].clone();
         task["summary"] = json!({"waves": none, "applications": none, "servers": none});
-        world.imports.insert(id, task.clone());
+        world.here.imports.insert(id, task.clone());
         return json!({"importTask": task});
     }
     let id = ids::mint("export");
     task["exportID"] = id.clone().into();
     task["arn"] = world.arn("export", &id).into();
     task["summary"] = json!({
-        "serversCount": world.servers.len(), "applicationsCount": world.applications.len(), "wavesCount": world.waves.len(),
+        "serversCount": world.here.servers.len(), "applicationsCount": world.here.applications.len(), "wavesCount": world.here.waves.len(),
     });
     view::merge(&mut task, input, &["s3Bucket", "s3Key", "s3BucketOwner"]);
-    world.exports.insert(id, task.clone());
+    world.here.exports.insert(id, task.clone());
     json!({"exportTask": task})
 }
 
 pub(super) fn list(world: &World, operation: &str, input: &Value) -> ApiResult {
     let (tasks, filter) = if operation == "ListImports" {
-        (&world.imports, "importIDs")
+        (&world.here.imports, "importIDs")
     } else {
-        (&world.exports, "exportIDs")
+        (&world.here.exports, "exportIDs")
     };
     let wanted = texts(&input["filters"], filter);
     let chosen = tasks
@@ -99,9 +102,9 @@ pub(super) fn list(world: &World, operation: &str, input: &Value) -> ApiResult {
 
 pub(super) fn errors(world: &World, operation: &str, input: &Value) -> ApiResult {
     let (tasks, member) = if operation == "ListImportErrors" {
-        (&world.imports, "importID")
+        (&world.here.imports, "importID")
     } else {
-        (&world.exports, "exportID")
+        (&world.here.exports, "exportID")
     };
     if !tasks.contains_key(text(input, member)) {
         return Err(ApiError::field(member, "no task has this identifier"));

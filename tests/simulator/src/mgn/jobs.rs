@@ -20,7 +20,7 @@ pub(super) fn start(world: &mut World, operation: &str, input: &Value) -> ApiRes
     refuse(world, purpose, &ids)?;
     within_quotas(world, ids.len())?;
     let job_id = world.start_job(purpose, &ids, tag_map(input));
-    let job = world.jobs.iter().find(|job| job.id == job_id);
+    let job = world.here.jobs.iter().find(|job| job.id == job_id);
     Ok(json!({"job": job.map(|job| view::job(world, job))}))
 }
 
@@ -46,7 +46,7 @@ fn refuse(world: &World, purpose: Purpose, ids: &[String]) -> ApiResult<()> {
 }
 
 fn objection(world: &World, purpose: Purpose, id: &str) -> Option<(&'static str, String)> {
-    let Some(server) = world.servers.get(id) else {
+    let Some(server) = world.here.servers.get(id) else {
         return Some((
             "RESOURCE_NOT_FOUND",
             format!("Source server {id} was not found."),
@@ -60,6 +60,7 @@ fn objection(world: &World, purpose: Purpose, id: &str) -> Option<(&'static str,
     }
     if world.switches.is(Switch::OneJobPerServer, "on")
         && let Some(job) = world
+            .here
             .jobs
             .iter()
             .find(|job| job.unfinished() && job.has(id))
@@ -117,11 +118,12 @@ fn within_quotas(world: &World, servers: usize) -> ApiResult<()> {
         _ => ("ConflictException", 409),
     };
     let (jobs, in_jobs) = world.in_flight();
-    if jobs >= CONCURRENT_JOBS.value as usize {
-        return Err(quota_error(&CONCURRENT_JOBS, name, status));
+    let (most_jobs, most_servers) = (world.quota(&CONCURRENT_JOBS), world.quota(&SERVERS_IN_JOBS));
+    if jobs >= most_jobs.value as usize {
+        return Err(quota_error(&most_jobs, name, status));
     }
-    if in_jobs + servers > SERVERS_IN_JOBS.value as usize {
-        return Err(quota_error(&SERVERS_IN_JOBS, name, status));
+    if in_jobs + servers > most_servers.value as usize {
+        return Err(quota_error(&most_servers, name, status));
     }
     Ok(())
 }
@@ -157,7 +159,7 @@ pub(super) fn describe(world: &World, input: &Value) -> ApiResult {
             .map_err(|_| ApiError::field(&format!("filters.{member}"), "is not an instant"))
     };
     let (from, to) = (bound("fromDate")?, bound("toDate")?);
-    let jobs = world.jobs.iter().rev().filter(|job| {
+    let jobs = world.here.jobs.iter().rev().filter(|job| {
         // The bounds are compared with what is shown.
         let created = if world.switches.is(Switch::Timestamps, "wall") {
             world.clock.wall(job.created)
@@ -180,6 +182,7 @@ pub(super) fn log(world: &World, input: &Value) -> ApiResult {
     let id = text(input, "jobID");
     // ResourceNotFound is not modelled on this operation.
     let job = world
+        .here
         .jobs
         .iter()
         .find(|job| job.id == id)
@@ -196,17 +199,18 @@ pub(super) fn log(world: &World, input: &Value) -> ApiResult {
 pub(super) fn delete(world: &mut World, input: &Value) -> ApiResult {
     let id = text(input, "jobID");
     let at = world
+        .here
         .jobs
         .iter()
         .position(|job| job.id == id)
         .ok_or_else(|| ApiError::not_found("Job", id))?;
-    if world.jobs[at].unfinished() {
+    if world.here.jobs[at].unfinished() {
         return Err(ApiError::conflict(
             "Job",
             id,
             "The job has not been completed.",
         ));
     }
-    world.jobs.remove(at);
+    world.here.jobs.remove(at);
     Ok(Value::Null)
 }

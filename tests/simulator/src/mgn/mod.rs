@@ -32,7 +32,7 @@ pub fn answer(world: &mut World, operation: &str, input: &Value) -> ApiResult {
     if !open.contains(&operation) && !world.usable() {
         return Err(ApiError::uninitialized());
     }
-    if operation == "CreateReplicationConfigurationTemplate" && !world.initialized {
+    if operation == "CreateReplicationConfigurationTemplate" && !world.here.initialized {
         return Err(ApiError::uninitialized());
     }
     let output = dispatch(world, operation, input)?;
@@ -46,8 +46,8 @@ pub fn answer(world: &mut World, operation: &str, input: &Value) -> ApiResult {
 #[rustfmt::skip]
 fn dispatch(world: &mut World, operation: &str, input: &Value) -> ApiResult {
     match operation {
-        "InitializeService" => { world.initialized = true; Ok(Value::Null) }
-        "ListManagedAccounts" => page::page(vec![(world.account.clone(), json!({"accountId": world.account}))], input, operation),
+        "InitializeService" => { world.here.initialized = true; Ok(Value::Null) }
+        "ListManagedAccounts" => page::page(vec![(world.place.account.clone(), json!({"accountId": world.place.account}))], input, operation),
 
         "DescribeSourceServers" => servers::describe(world, input),
         "UpdateSourceServer" => servers::update(world, input),

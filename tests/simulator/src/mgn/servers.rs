@@ -29,6 +29,7 @@ pub(super) fn describe(world: &World, input: &Value) -> ApiResult {
                 .is_none_or(|archived| archived == server.archived)
     };
     let items = world
+        .here
         .servers
         .values()
         .filter(|s| fits(s))
@@ -190,13 +191,14 @@ pub(super) fn delete(world: &mut World, input: &Value) -> ApiResult {
             "The source server is connected; disconnect it from the service first.",
         ));
     }
-    world.servers.remove(id);
+    world.here.servers.remove(id);
     Ok(Value::Null)
 }
 
 pub(super) fn replicate(world: &mut World, operation: &str, input: &Value) -> ApiResult {
     let id = text(input, "sourceServerID");
     let (now, active) = (world.now, world.active_servers());
+    let most_active = world.quota(&ACTIVE_SERVERS);
     let server = world.server(id)?;
     let state = server.replication.state;
     let refuse = |why: &str| {
@@ -211,9 +213,9 @@ pub(super) fn replicate(world: &mut World, operation: &str, input: &Value) -> Ap
     }
     match operation {
         "StartReplication" if state == State::Stopped => {
-            if active >= ACTIVE_SERVERS.value as usize {
+            if active >= most_active.value as usize {
                 return Err(super::jobs::quota_error(
-                    &ACTIVE_SERVERS,
+                    &most_active,
                     "ServiceQuotaExceededException",
                     402,
                 ));
@@ -252,6 +254,7 @@ pub(super) fn replicate(world: &mut World, operation: &str, input: &Value) -> Ap
 
 fn refuse_while_busy(world: &World, id: &str) -> ApiResult<()> {
     match world
+        .here
         .jobs
         .iter()
         .find(|job| job.unfinished() && job.has(id))
@@ -271,6 +274,7 @@ fn refuse_while_busy(world: &World, id: &str) -> ApiResult<()> {
 fn shown(world: &World, input: &Value) -> ApiResult {
     let id = text(input, "sourceServerID");
     let server = world
+        .here
         .servers
         .get(id)
         .ok_or_else(|| ApiError::not_found(KIND, id))?;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{text, texts};
 use crate::error::{ApiError, ApiResult};
 use crate::world::World;
+use crate::world::place::Place;
 
 const MOST: usize = 50;
 
@@ -36,7 +37,8 @@ pub(super) fn answer(world: &mut World, operation: &str, input: &Value) -> ApiRe
 
 /// The kind and identifier of an ARN of this account.
 fn parts<'a>(world: &World, arn: &'a str) -> Option<(&'a str, &'a str)> {
-    arn.strip_prefix(&format!("arn:aws:mgn:{}:{}:", world.region, world.account))?
+    let Place { account, region } = &world.place;
+    arn.strip_prefix(&format!("arn:aws:mgn:{region}:{account}:"))?
         .split_once('/')
 }
 
@@ -50,11 +52,13 @@ fn read(world: &mut World, arn: &str) -> ApiResult<Map<String, Value>> {
     };
     match kind {
         "source-server" => world
+            .here
             .servers
             .get(id)
             .map(|s| own(&s.tags))
             .ok_or_else(missing),
         "job" => world
+            .here
             .jobs
             .iter()
             .find(|j| j.id == id)
@@ -77,12 +81,12 @@ fn write(world: &mut World, arn: &str, tags: &Map<String, Value>) {
     };
     match kind {
         "source-server" => {
-            if let Some(server) = world.servers.get_mut(id) {
+            if let Some(server) = world.here.servers.get_mut(id) {
                 server.tags = own();
             }
         }
         "job" => {
-            if let Some(job) = world.jobs.iter_mut().find(|j| j.id == id) {
+            if let Some(job) = world.here.jobs.iter_mut().find(|j| j.id == id) {
                 job.tags = own();
             }
         }
@@ -96,13 +100,13 @@ fn write(world: &mut World, arn: &str, tags: &Map<String, Value>) {
 
 fn document<'a>(world: &'a mut World, kind: &str, id: &str) -> Option<&'a mut Value> {
     match kind {
-        "application" => &mut world.applications,
-        "wave" => &mut world.waves,
-        "connector" => &mut world.connectors,
-        "import" => &mut world.imports,
-        "export" => &mut world.exports,
-        "launch-configuration-template" => &mut world.launch_templates,
-        "replication-configuration-template" => &mut world.replication_templates,
+        "application" => &mut world.here.applications,
+        "wave" => &mut world.here.waves,
+        "connector" => &mut world.here.connectors,
+        "import" => &mut world.here.imports,
+        "export" => &mut world.here.exports,
+        "launch-configuration-template" => &mut world.here.launch_templates,
+        "replication-configuration-template" => &mut world.here.replication_templates,
         _ => return None,
     }
     .get_mut(id)

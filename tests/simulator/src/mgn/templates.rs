@@ -48,7 +48,7 @@ const LAUNCH: [&str; 15] = [
 ];
 
 pub(super) fn create_replication(world: &mut World, input: &Value) -> ApiResult {
-    if let Some(id) = world.replication_templates.keys().next() {
+    if let Some(id) = world.here.replication_templates.keys().next() {
         return Err(ApiError::validation(
             "other",
             format!("The account has the replication configuration template {id} already."),
@@ -58,14 +58,17 @@ pub(super) fn create_replication(world: &mut World, input: &Value) -> ApiResult 
     let id = ids::mint("rct");
     let mut template = json!({REPLICATION_ID: id, "arn": world.arn("replication-configuration-template", &id), "tags": tag_map(input)});
     view::merge(&mut template, input, &REPLICATION);
-    world.replication_templates.insert(id, template.clone());
+    world
+        .here
+        .replication_templates
+        .insert(id, template.clone());
     Ok(template)
 }
 
 pub(super) fn describe_replication(world: &World, input: &Value) -> ApiResult {
     let wanted = texts(input, "replicationConfigurationTemplateIDs");
     describe(
-        &world.replication_templates,
+        &world.here.replication_templates,
         &wanted,
         REPLICATION_KIND,
         input,
@@ -74,7 +77,7 @@ pub(super) fn describe_replication(world: &World, input: &Value) -> ApiResult {
 
 pub(super) fn update_replication(world: &mut World, input: &Value) -> ApiResult {
     update(
-        &mut world.replication_templates,
+        &mut world.here.replication_templates,
         text(input, REPLICATION_ID),
         REPLICATION_KIND,
         input,
@@ -85,6 +88,7 @@ pub(super) fn update_replication(world: &mut World, input: &Value) -> ApiResult 
 pub(super) fn delete_replication(world: &mut World, input: &Value) -> ApiResult {
     let id = text(input, REPLICATION_ID);
     world
+        .here
         .replication_templates
         .remove(id)
         .map(|_| Value::Null)
@@ -100,18 +104,18 @@ pub(super) fn create_launch(world: &mut World, input: &Value) -> Value {
         "bootMode": "LEGACY_BIOS", "postLaunchActions": {},
     });
     view::merge(&mut template, input, &LAUNCH);
-    world.launch_templates.insert(id, template.clone());
+    world.here.launch_templates.insert(id, template.clone());
     template
 }
 
 pub(super) fn describe_launch(world: &World, input: &Value) -> ApiResult {
     let wanted = texts(input, "launchConfigurationTemplateIDs");
-    describe(&world.launch_templates, &wanted, LAUNCH_KIND, input)
+    describe(&world.here.launch_templates, &wanted, LAUNCH_KIND, input)
 }
 
 pub(super) fn update_launch(world: &mut World, input: &Value) -> ApiResult {
     update(
-        &mut world.launch_templates,
+        &mut world.here.launch_templates,
         text(input, LAUNCH_ID),
         LAUNCH_KIND,
         input,
@@ -122,10 +126,11 @@ pub(super) fn update_launch(world: &mut World, input: &Value) -> ApiResult {
 pub(super) fn delete_launch(world: &mut World, input: &Value) -> ApiResult {
     let id = text(input, LAUNCH_ID);
     world
+        .here
         .launch_templates
         .remove(id)
         .ok_or_else(|| ApiError::not_found(LAUNCH_KIND, id))?;
-    world.template_actions.remove(id);
+    world.here.template_actions.remove(id);
     Ok(Value::Null)
 }
 

@@ -36,7 +36,7 @@ pub(super) fn run(world: &mut World, invocation: &Invocation) -> Outcome {
     if !is_installation(script) {
         return done("");
     }
-    let connected = world.servers.values().any(|s| {
+    let connected = world.here.servers.values().any(|s| {
         s.user_provided_id.as_deref() == Some(&machine.source_vm_id) && s.connected() && !s.archived
     });
     if connected && let Some(text) = already_running_text(script) {

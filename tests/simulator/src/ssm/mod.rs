@@ -14,11 +14,12 @@ use crate::error::{ApiError, ApiResult};
 use crate::world::World;
 use crate::world::effect::{Effect, EventRecord};
 use crate::world::machine::Machine;
+use crate::world::place::Place;
 
 const INSTALLATION: SignedDuration = SignedDuration::from_secs(60);
 const OTHER: SignedDuration = SignedDuration::from_secs(5);
 
-/// Commands that were sent.
+/// Commands that were sent in one place.
 #[derive(Debug, Default, Serialize)]
 pub struct Commands {
     invocations: Vec<Invocation>,
@@ -31,6 +32,8 @@ struct Invocation {
     instance_id: String,
     document: String,
     comment: String,
+    /// All of them, the script's lines among them.
+    parameters: Value,
     script: String,
     status: &'static str,
     code: i64,
@@ -56,16 +59,16 @@ pub fn answer(world: &mut World, operation: &str, input: &Value) -> Option<ApiRe
 impl World {
     /// Ends the commands that are due.
     pub(crate) fn advance_commands(&mut self, now: Timestamp) {
-        let due: Vec<usize> = (0..self.commands.invocations.len())
+        let due: Vec<usize> = (0..self.here.commands.invocations.len())
             .filter(|i| {
-                let invocation = &self.commands.invocations[*i];
+                let invocation = &self.here.commands.invocations[*i];
                 invocation.status == "InProgress" && invocation.due <= now
             })
             .collect();
         for index in due {
-            let invocation = self.commands.invocations[index].clone();
+            let invocation = self.here.commands.invocations[index].clone();
             let outcome = agent::run(self, &invocation);
-            let target = &mut self.commands.invocations[index];
+            let target = &mut self.here.commands.invocations[index];
             (target.status, target.code) = if outcome.code == 0 {
                 ("Success", 0)
             } else {
@@ -80,13 +83,15 @@ impl World {
 
     /// SSM's own event for the end of a command on one node (user guide, "Monitoring Systems Manager events").
     fn tell_command_ended(&mut self, invocation: &Invocation) {
-        self.effects.push_back(Effect::Event(EventRecord {
+        let Place { account, region } = &self.place;
+        let resource = format!(
+            "arn:aws:ssm:{region}:{account}:managed-instance/{}",
+            invocation.instance_id
+        );
+        self.ask_for(Effect::Event(EventRecord {
             source: "simulator.ssm",
             detail_type: "EC2 Command Invocation Status-change Notification",
-            resource: format!(
-                "arn:aws:ssm:{}:{}:managed-instance/{}",
-                self.region, self.account, invocation.instance_id
-            ),
+            resource,
             detail: json!({
                 "command-id": invocation.command_id,
                 "instance-id": invocation.instance_id,
@@ -98,8 +103,7 @@ impl World {
     }
 
     fn machine_by_node(&self, instance_id: &str) -> Option<&Machine> {
-        self.machines
-            .values()
+        self.machines_here()
             .find(|m| m.ssm_instance_id.as_deref() == Some(instance_id))
     }
 }
@@ -114,7 +118,7 @@ fn describe(world: &World, input: &Value) -> ApiResult {
         }
     }
     let mut items = Vec::new();
-    for machine in world.machines.values() {
+    for machine in world.machines_here() {
         let Some(node) = &machine.ssm_instance_id else {
             continue;
         };
@@ -184,7 +188,7 @@ fn send(world: &mut World, input: &Value) -> ApiResult {
     for target in input["Targets"].as_array().into_iter().flatten() {
         let wanted = strings(&target["Values"]);
         let key = target["Key"].as_str().unwrap_or_default();
-        nodes.extend(world.machines.values().filter_map(|m| {
+        nodes.extend(world.machines_here().filter_map(|m| {
             let value = match key {
                 "InstanceIds" => m.ssm_instance_id.as_deref(),
                 "tag:landfall:sourceVmId" => Some(m.source_vm_id.as_str()),
@@ -228,11 +232,12 @@ fn send(world: &mut World, input: &Value) -> ApiResult {
         OTHER
     };
     for node in nodes {
-        world.commands.invocations.push(Invocation {
+        world.here.commands.invocations.push(Invocation {
             command_id: command_id.clone(),
             instance_id: node,
             document: document.to_owned(),
             comment: input["Comment"].as_str().unwrap_or_default().to_owned(),
+            parameters: input["Parameters"].clone(),
             script: script.clone(),
             status: "InProgress",
             code: -1,
@@ -251,6 +256,7 @@ fn send(world: &mut World, input: &Value) -> ApiResult {
 
 fn command(world: &World, command_id: &str) -> Option<Value> {
     let all: Vec<_> = world
+        .here
         .commands
         .invocations
         .iter()
@@ -276,6 +282,7 @@ fn command(world: &World, command_id: &str) -> Option<Value> {
 fn get(world: &World, input: &Value) -> ApiResult {
     let (command, node) = (&input["CommandId"], &input["InstanceId"]);
     let found = world
+        .here
         .commands
         .invocations
         .iter()
@@ -304,7 +311,7 @@ fn invocation(world: &World, i: &Invocation) -> Value {
 
 fn list(world: &World, input: &Value) -> Value {
     let fits = |filter: &Value, actual: &str| filter.as_str().is_none_or(|f| f == actual);
-    let found = world.commands.invocations.iter().filter(|i| {
+    let found = world.here.commands.invocations.iter().filter(|i| {
         fits(&input["CommandId"], &i.command_id) && fits(&input["InstanceId"], &i.instance_id)
     });
     let items: Vec<_> = found
@@ -321,7 +328,7 @@ fn list(world: &World, input: &Value) -> Value {
 
 fn list_commands(world: &World, input: &Value) -> Value {
     let mut seen: BTreeMap<&str, Value> = BTreeMap::new();
-    for i in &world.commands.invocations {
+    for i in &world.here.commands.invocations {
         let asked = input["CommandId"]
             .as_str()
             .is_none_or(|id| id == i.command_id);
@@ -335,6 +342,7 @@ fn list_commands(world: &World, input: &Value) -> Value {
 fn cancel(world: &mut World, input: &Value) -> ApiResult {
     let mut known = false;
     for i in world
+        .here
         .commands
         .invocations
         .iter_mut()

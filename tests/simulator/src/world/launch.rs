@@ -22,7 +22,7 @@ impl World {
         let now = self.now;
         let participants = server_ids
             .iter()
-            .filter_map(|id| self.servers.get(id))
+            .filter_map(|id| self.here.servers.get(id))
             .map(|server| {
                 let previous = server.launched.as_ref().map(|l| l.instance_id.clone());
                 Participant::new(
@@ -35,9 +35,9 @@ impl World {
             .collect();
         let job = Job::new(purpose, now, tags, participants);
         let job_id = job.id.clone();
-        self.jobs.push(job);
+        self.here.jobs.push(job);
         for id in server_ids {
-            let Some(server) = self.servers.get_mut(id) else {
+            let Some(server) = self.here.servers.get_mut(id) else {
                 continue;
             };
             let (state, marks) = match purpose {
@@ -70,7 +70,7 @@ impl World {
     }
 
     pub(super) fn queue_launch(&mut self, job_id: &str, server_id: &str) {
-        let Some(server) = self.servers.get(server_id) else {
+        let Some(server) = self.here.servers.get(server_id) else {
             return;
         };
         let mut tags: Vec<(String, String)> = vec![
@@ -98,7 +98,7 @@ impl World {
                 .collect();
             tags.extend(own);
         }
-        self.effects.push_back(Effect::Launch {
+        self.ask_for(Effect::Launch {
             job_id: job_id.to_owned(),
             server_id: server_id.to_owned(),
             template_id: server.template_id.clone(),
@@ -117,7 +117,7 @@ impl World {
         instance_id: String,
         at: Timestamp,
     ) {
-        if let Some(server) = self.servers.get_mut(server_id) {
+        if let Some(server) = self.here.servers.get_mut(server_id) {
             let started = server.launch_configuration["launchDisposition"] != "STOPPED";
             server.launched = Some(Launched {
                 instance_id,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::place::Place;
 use super::server::Disk;
 
 /// One machine of the seed file.
@@ -28,6 +29,12 @@ pub struct Machine {
     /// Its disks; one of 8 GiB when absent.
     #[serde(default = "one_disk")]
     pub disks: Vec<Disk>,
+    /// The account that its node is registered in; home when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The Region of the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// Its node in Systems Manager.
     #[serde(default)]
     pub ssm_instance_id: Option<String>,
@@ -128,6 +135,11 @@ pub enum PowerKind {
 }
 
 impl Machine {
+    /// Where its node is registered, and its agent goes.
+    pub fn place(&self, home: &Place) -> Place {
+        home.with(self.account.as_deref(), self.region.as_deref())
+    }
+
     /// The full name.
     pub fn fqdn(&self) -> String {
         self.fqdn

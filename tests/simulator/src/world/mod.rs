@@ -6,6 +6,7 @@ pub mod ids;
 pub mod job;
 pub mod launch;
 pub mod machine;
+pub mod place;
 pub mod quota;
 pub mod replication;
 pub mod server;
@@ -20,11 +21,11 @@ use crate::error::{ApiError, ApiResult};
 use crate::faults::Faults;
 use crate::sink::Sink;
 use crate::source_apis::SourceApis;
-use crate::ssm::Commands;
 use crate::switches::{Switch, Switches};
 use effect::{Effect, EventRecord};
-use job::{Ask, Job};
+use job::Ask;
 use machine::{Machine, Os};
+use place::{Local, Place};
 use replication::{Happened, Replication};
 use server::{LifeCycle, Marks, Server};
 
@@ -37,42 +38,22 @@ const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(20);
 
 /// The whole simulated world.
 pub struct World {
-    /// Account.
-    pub account: String,
-    /// Region.
-    pub region: String,
+    /// Where the simulator is when nobody says otherwise.
+    pub home: Place,
+    /// Where it acts at present.
+    pub place: Place,
+    /// What that place holds.
+    pub here: Local,
+    /// What the other places hold.
+    pub elsewhere: BTreeMap<Place, Local>,
     /// Time.
     pub clock: Clock,
     /// Simulated now: set by [`World::advance`].
     pub now: Timestamp,
     /// Chosen behaviours.
     pub switches: Switches,
-    /// Whether `InitializeService` has been called.
-    pub initialized: bool,
-    /// Replication templates by identifier.
-    pub replication_templates: BTreeMap<String, Value>,
-    /// Launch templates by identifier, each with its actions.
-    pub launch_templates: BTreeMap<String, Value>,
-    /// Actions of the launch templates.
-    pub template_actions: BTreeMap<String, BTreeMap<String, Value>>,
-    /// Source servers by identifier.
-    pub servers: BTreeMap<String, Server>,
-    /// Jobs, oldest first.
-    pub jobs: Vec<Job>,
-    /// Applications by identifier.
-    pub applications: BTreeMap<String, Value>,
-    /// Waves by identifier.
-    pub waves: BTreeMap<String, Value>,
-    /// Connectors by identifier.
-    pub connectors: BTreeMap<String, Value>,
-    /// Import tasks by identifier.
-    pub imports: BTreeMap<String, Value>,
-    /// Export tasks by identifier.
-    pub exports: BTreeMap<String, Value>,
     /// Source machines by `sourceVmId`.
     pub machines: BTreeMap<String, Machine>,
-    /// Run Command.
-    pub commands: Commands,
     /// Hypervisors, CMF, CMDB.
     pub sources: SourceApis,
     /// Received callbacks.
@@ -81,8 +62,8 @@ pub struct World {
     pub faults: Faults,
     /// EC2 identifiers that stand for others.
     pub aliases: BTreeMap<String, String>,
-    /// Work for `MiniStack`.
-    pub effects: VecDeque<Effect>,
+    /// Work for `MiniStack`, each with the place it is to be done in.
+    pub effects: VecDeque<(Place, Effect)>,
     /// Emitted events.
     pub events: Vec<EventRecord>,
     /// The API calls that were answered.
@@ -91,32 +72,16 @@ pub struct World {
 
 impl World {
     /// An empty world.
-    pub fn new(
-        account: &str,
-        region: &str,
-        clock: Clock,
-        switches: Switches,
-        now: Timestamp,
-    ) -> Self {
+    pub fn new(home: Place, clock: Clock, switches: Switches, now: Timestamp) -> Self {
         Self {
-            account: account.to_owned(),
-            region: region.to_owned(),
+            place: home.clone(),
+            home,
+            here: Local::default(),
+            elsewhere: BTreeMap::new(),
             clock,
             now,
             switches,
-            initialized: false,
-            replication_templates: BTreeMap::new(),
-            launch_templates: BTreeMap::new(),
-            template_actions: BTreeMap::new(),
-            servers: BTreeMap::new(),
-            jobs: Vec::new(),
-            applications: BTreeMap::new(),
-            waves: BTreeMap::new(),
-            connectors: BTreeMap::new(),
-            imports: BTreeMap::new(),
-            exports: BTreeMap::new(),
             machines: BTreeMap::new(),
-            commands: Commands::default(),
             sources: SourceApis::default(),
             sink: Sink::default(),
             faults: Faults::default(),
@@ -127,13 +92,22 @@ impl World {
         }
     }
 
-    /// Lets time pass up to a wall-clock instant.
+    /// Lets time pass up to a wall-clock instant, in every place. Afterwards it acts at home.
     pub fn advance(&mut self, wall: Timestamp) {
         let now = self.clock.simulated(wall).max(self.now);
         self.now = now;
+        for place in self.places() {
+            self.enter(&place);
+            self.advance_here(now);
+        }
+        let home = self.home.clone();
+        self.enter(&home);
+    }
+
+    fn advance_here(&mut self, now: Timestamp) {
         self.advance_commands(now);
         let mut events = Vec::new();
-        for server in self.servers.values_mut() {
+        for server in self.here.servers.values_mut() {
             for (at, happened) in server.replication.advance(now) {
                 settle(server, at, happened, &mut events);
             }
@@ -152,6 +126,7 @@ impl World {
 
     fn advance_jobs(&mut self, now: Timestamp) {
         let asks: Vec<_> = self
+            .here
             .jobs
             .iter_mut()
             .filter(|job| job.unfinished())
@@ -174,14 +149,14 @@ impl World {
                 server_id,
                 instance_id,
             } => {
-                self.effects.push_back(Effect::Terminate {
+                self.ask_for(Effect::Terminate {
                     job_id: job_id.to_owned(),
                     server_id,
                     instance_id,
                 });
             }
             Ask::Gone { server_id } => {
-                if let Some(server) = self.servers.get_mut(&server_id) {
+                if let Some(server) = self.here.servers.get_mut(&server_id) {
                     let gone = server.launched.take();
                     // Until a relaunch has its instance, the server goes on showing the one before.
                     server.shown_before = gone.filter(|_| purpose != job::Purpose::Terminate);
@@ -214,7 +189,7 @@ impl World {
 
     fn emit(&mut self, server_id: &str, detail_type: &'static str, detail: Value) {
         let resource = self.arn("source-server", server_id);
-        self.effects.push_back(Effect::Event(EventRecord {
+        self.ask_for(Effect::Event(EventRecord {
             source: "simulator.mgn",
             detail_type,
             resource,
@@ -223,9 +198,15 @@ impl World {
         }));
     }
 
+    /// Queues work for `MiniStack`, to be done in the present place.
+    pub fn ask_for(&mut self, effect: Effect) {
+        self.effects.push_back((self.place.clone(), effect));
+    }
+
     /// The ARN of a resource.
     pub fn arn(&self, kind: &str, id: &str) -> String {
-        format!("arn:aws:mgn:{}:{}:{kind}/{id}", self.region, self.account)
+        let Place { account, region } = &self.place;
+        format!("arn:aws:mgn:{region}:{account}:{kind}/{id}")
     }
 
     /// A simulated instant as the API writes it.
@@ -250,16 +231,23 @@ impl World {
 
     /// Whether MGN may be used.
     pub fn usable(&self) -> bool {
-        self.initialized
+        self.here.initialized
             && (self.switches.is(Switch::InitializedBy, "call")
-                || !self.replication_templates.is_empty())
+                || !self.here.replication_templates.is_empty())
     }
 
-    /// A server by identifier.
+    /// A server of the present place by identifier.
     pub fn server(&mut self, id: &str) -> ApiResult<&mut Server> {
-        self.servers
+        self.here
+            .servers
             .get_mut(id)
             .ok_or_else(|| ApiError::not_found("SourceServer", id))
+    }
+
+    /// The machines whose nodes the present place knows.
+    pub fn machines_here(&self) -> impl Iterator<Item = &Machine> {
+        let here = |machine: &&Machine| machine.place(&self.home) == self.place;
+        self.machines.values().filter(here)
     }
 
     /// The machine behind a server.
@@ -275,7 +263,7 @@ impl World {
     /// The agent of a machine registers: its server joins the record of the same identifier or appears anew.
     pub fn register(&mut self, source_vm_id: &str, replicate: bool) -> Option<String> {
         let machine = self.machines.get(source_vm_id)?.clone();
-        let known = self.servers.values().find(|s| {
+        let known = self.here.servers.values().find(|s| {
             s.user_provided_id.as_deref() == Some(source_vm_id)
                 && !s.archived
                 && (s.connected() || s.life_cycle == LifeCycle::PendingInstallation)
@@ -302,7 +290,7 @@ impl World {
             ),
         };
         let id = known.map_or_else(|| ids::mint("s"), |(id, _)| id);
-        let imported = self.servers.remove(&id);
+        let imported = self.here.servers.remove(&id);
         let mut tags = machine.tags.clone();
         tags.insert("Name".into(), machine.hostname.clone());
         let server = Server {
@@ -332,18 +320,18 @@ impl World {
             template_id: None,
             launch_configuration: launch::default_configuration(
                 &id,
-                self.launch_templates.values().next(),
+                self.here.launch_templates.values().next(),
             ),
             replication_configuration: launch::default_replication(
                 &id,
                 &machine.disks,
-                self.replication_templates.values().next(),
+                self.here.replication_templates.values().next(),
             ),
             actions: self.inherited_actions(machine.os),
             announced: machine.replicated,
         };
-        self.servers.insert(id.clone(), server);
-        self.effects.push_back(Effect::CreateTemplate {
+        self.here.servers.insert(id.clone(), server);
+        self.ask_for(Effect::CreateTemplate {
             server_id: id.clone(),
             attempts: 0,
         });
@@ -353,10 +341,11 @@ impl World {
     /// The template's actions for this operating system.
     fn inherited_actions(&self, os: Os) -> BTreeMap<String, Value> {
         let first = self
+            .here
             .launch_templates
             .keys()
             .next()
-            .and_then(|id| self.template_actions.get(id));
+            .and_then(|id| self.here.template_actions.get(id));
         let mut actions = first.cloned().unwrap_or_default();
         actions.retain(|_, action| {
             let own = action

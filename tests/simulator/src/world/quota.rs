@@ -82,9 +82,18 @@ pub const QUOTAS: [Quota; 15] = [
 ];
 
 impl World {
-    /// Unfinished jobs and the servers in them.
+    /// A quota with the value that it has in the present place.
+    pub fn quota(&self, quota: &Quota) -> Quota {
+        let value = self.here.quotas.get(quota.code).copied();
+        Quota {
+            value: value.unwrap_or(quota.value),
+            ..*quota
+        }
+    }
+
+    /// Unfinished jobs of the present place and the servers in them.
     pub fn in_flight(&self) -> (usize, usize) {
-        let unfinished = self.jobs.iter().filter(|job| job.unfinished());
+        let unfinished = self.here.jobs.iter().filter(|job| job.unfinished());
         unfinished.fold((0, 0), |(jobs, servers), job| {
             (jobs + 1, servers + job.participants.len())
         })
@@ -92,7 +101,8 @@ impl World {
 
     /// Servers that are connected, i.e. replicate or try to.
     pub fn active_servers(&self) -> usize {
-        self.servers
+        self.here
+            .servers
             .values()
             .filter(|s| s.connected() && s.replication.state != super::replication::State::Stopped)
             .count()
