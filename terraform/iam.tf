@@ -6,6 +6,7 @@ locals {
   any_region_mgn = "arn:${local.partition}:mgn:*:${local.account}"
   any_region_ec2 = "arn:${local.partition}:ec2:*:${local.account}"
   any_region_ssm = "arn:${local.partition}:ssm:*"
+  any_key        = "arn:${local.partition}:kms:*:*"
   hosted_zones   = length(var.hosted_zone_ids) == 0 ? ["*"] : var.hosted_zone_ids
 
   # Every function records its progress and says so on the bus.
@@ -18,9 +19,14 @@ locals {
       actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
       resources = [local.table_arn, "${local.table_arn}/index/*"]
     }
-    # Only waits and leases are ever updated or deleted; a record is replaced, its history only added to.
+    # Only waits, leases and claims are ever updated or deleted; a record is replaced, its history only added to.
     state-waits = {
       actions   = ["dynamodb:DeleteItem", "dynamodb:UpdateItem"]
+      resources = [local.table_arn]
+    }
+    # The write that ends a migration gives back what it had for itself.
+    state-claims = {
+      actions   = ["dynamodb:DeleteItem"]
       resources = [local.table_arn]
     }
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
@@ -88,6 +94,14 @@ locals {
       actions   = ["mgn:UpdateLaunchConfiguration"]
       resources = ["${local.any_region_mgn}:source-server/*"]
     }
+    mgn-replication-settings-read = {
+      actions   = ["mgn:GetReplicationConfiguration"]
+      resources = ["${local.any_region_mgn}:source-server/*"]
+    }
+    mgn-replication-settings = {
+      actions   = ["mgn:UpdateReplicationConfiguration"]
+      resources = ["${local.any_region_mgn}:source-server/*"]
+    }
     mgn-launch = {
       actions   = ["mgn:StartCutover", "mgn:StartTest", "mgn:TagResource"]
       resources = ["${local.any_region_mgn}:source-server/*", "${local.any_region_mgn}:job/*"]
@@ -128,6 +142,16 @@ locals {
       resources = ["arn:${local.partition}:iam::${local.account}:role/*"]
       condition = { Bool = { "aws:ViaAWSService" = "true" } }
     }
+    # A key may be another account's; its own policy decides, too.
+    # https://docs.aws.amazon.com/kms/latest/developerguide/services-ebs.html
+    mgn-uses-keys = {
+      actions = [
+        "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+      ]
+      resources = ["${local.any_key}:key/*"]
+      condition = { Bool = { "aws:ViaAWSService" = "true" } }
+    }
     mgn-terminates-on-ec2 = {
       actions   = ["ec2:DeleteVolume", "ec2:DescribeInstances", "ec2:DescribeVolumes", "ec2:TerminateInstances"]
       resources = ["*"]
@@ -141,6 +165,10 @@ locals {
         "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups",
         "ec2:DescribeSubnets",
       ]
+      resources = ["*"]
+    }
+    encryption-defaults = {
+      actions   = ["ec2:GetEbsDefaultKmsKeyId", "ec2:GetEbsEncryptionByDefault"] # no resource-level permissions
       resources = ["*"]
     }
     instances-read = {
@@ -189,6 +217,29 @@ locals {
       actions   = ["ssm:GetCommandInvocation"] # no resource-level permissions
       resources = ["*"]
     }
+
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+    instance-profiles = {
+      actions   = ["iam:GetInstanceProfile"]
+      resources = ["arn:${local.partition}:iam::${local.account}:instance-profile/*"]
+    }
+    # What the stages may do is simulated for each stage's own role.
+    own-permissions = {
+      actions   = ["iam:SimulatePrincipalPolicy"]
+      resources = ["${local.role_arn_prefix}*"]
+    }
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
+    # MiniStack looks at an alias by its own ARN, AWS at the key behind it.
+    keys-read = {
+      actions   = ["kms:DescribeKey"]
+      resources = ["${local.any_key}:key/*", "${local.any_key}:alias/*"]
+    }
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_servicequotas.html
+    quotas-read = {
+      actions   = ["servicequotas:ListServiceQuotas"] # no resource-level permissions
+      resources = ["*"]
+    }
+
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonroute53.html
     dns = {
       actions = ["route53:ChangeResourceRecordSets", "route53:GetChange", "route53:ListResourceRecordSets"]
@@ -213,6 +264,11 @@ locals {
     target-accounts = {
       actions   = ["sts:AssumeRole"]
       resources = var.target_role_arns
+    }
+    # Why AWS refused something, in words.
+    explain-refusals = {
+      actions   = ["sts:DecodeAuthorizationMessage"] # no resource-level permissions
+      resources = ["*"]
     }
   }
 

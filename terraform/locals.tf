@@ -22,6 +22,9 @@ locals {
   secrets_arn      = "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:${var.name_prefix}"
   undelivered_name = "${var.name_prefix}-undelivered"
 
+  # What the ARN of every function's role begins with; the function's name completes it.
+  role_arn_prefix = "arn:${local.partition}:iam::${local.account}:role/${var.name_prefix}-"
+
   callback_allow   = length(var.callback_allow) == 0 ? null : join(",", var.callback_allow)
   source_api_allow = length(var.source_api_allow) == 0 ? null : join(",", var.source_api_allow)
 
@@ -49,12 +52,16 @@ locals {
       timeout              = 60
       memory               = 256
       reserved_concurrency = null
-      environment          = {}
+      environment          = { LANDFALL_ROLE_ARN_PREFIX = local.role_arn_prefix }
       optional = {
         LANDFALL_CALLBACK_ALLOW   = local.callback_allow
         LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
       }
-      access = ["mgn-initialized", "mgn-servers", "mgn-jobs", "network-read", "target-accounts"]
+      access = [
+        "mgn-initialized", "mgn-servers", "mgn-jobs", "mgn-launch-settings-read", "mgn-replication-settings-read",
+        "network-read", "launch-template-read", "encryption-defaults", "instance-profiles", "own-permissions", "keys-read",
+        "quotas-read", "target-accounts",
+      ]
     }
     prepare-source = {
       timeout              = 300
@@ -67,8 +74,9 @@ locals {
         LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
       }
       access = [
-        "mgn-servers", "mgn-launch-settings-read", "mgn-launch-settings", "launch-template-read", "launch-template-version",
-        "launch-template-default", "source-nodes", "source-commands", "source-secrets", "target-accounts",
+        "mgn-servers", "mgn-launch-settings-read", "mgn-launch-settings", "mgn-replication-settings-read",
+        "mgn-replication-settings", "launch-template-read", "launch-template-version", "launch-template-default",
+        "source-nodes", "source-commands", "source-secrets", "target-accounts", "explain-refusals",
       ]
     }
     trigger-migration = {
@@ -79,7 +87,7 @@ locals {
       optional             = {}
       access = [
         "consume-launches", "state-waits", "mgn-servers", "mgn-jobs", "mgn-launch", "mgn-lifecycle", "mgn-launches-on-ec2",
-        "mgn-passes-roles", "task-failure", "target-accounts",
+        "mgn-passes-roles", "mgn-uses-keys", "task-failure", "target-accounts", "explain-refusals",
       ]
     }
     watch-migrations = {
@@ -90,7 +98,7 @@ locals {
       optional             = {}
       access = [
         "consume-waits", "state-waits", "task-success", "task-failure", "mgn-servers", "mgn-jobs", "mgn-job-log",
-        "source-command-results", "target-accounts",
+        "source-command-results", "target-accounts", "explain-refusals",
       ]
     }
     verify-migration = {
@@ -112,8 +120,8 @@ locals {
         LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
       }
       access = [
-        "mgn-servers", "mgn-finalize", "dns", "instances-read", "instance-protection", "instance-tags", "source-secrets",
-        "target-accounts",
+        "state-claims", "mgn-servers", "mgn-finalize", "dns", "instances-read", "instance-protection", "instance-tags",
+        "source-secrets", "target-accounts", "explain-refusals",
       ]
     }
     callback = {
@@ -140,7 +148,7 @@ locals {
       access = [
         "state-waits", "mgn-servers", "mgn-jobs", "mgn-job-log", "mgn-lifecycle", "mgn-terminate", "mgn-terminates-on-ec2",
         "mgn-launch-settings", "launch-template-default", "dns", "instances-read", "instance-protection", "source-secrets",
-        "target-accounts",
+        "target-accounts", "explain-refusals",
       ]
     }
   }

@@ -23,7 +23,7 @@ run "only_what_is_set" {
       ])))
       } == {
       ingress           = "LANDFALL_REQUEST_DLQ_URL"
-      validate-input    = ""
+      validate-input    = "LANDFALL_ROLE_ARN_PREFIX"
       prepare-source    = ""
       trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
       watch-migrations  = ""
@@ -55,7 +55,7 @@ run "everything_set" {
       ])))
       } == {
       ingress           = "LANDFALL_REQUEST_DLQ_URL"
-      validate-input    = "LANDFALL_CALLBACK_ALLOW LANDFALL_SOURCE_API_ALLOW"
+      validate-input    = "LANDFALL_CALLBACK_ALLOW LANDFALL_ROLE_ARN_PREFIX LANDFALL_SOURCE_API_ALLOW"
       prepare-source    = "LANDFALL_AGENT_ROLE_ARN LANDFALL_CMF_URL LANDFALL_SOURCE_API_ALLOW"
       trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
       watch-migrations  = ""
@@ -69,6 +69,13 @@ run "everything_set" {
   assert {
     condition     = local.function_environment["prepare-source"].LANDFALL_SOURCE_API_ALLOW == "http://127.0.0.1:4570,https://azure.corp"
     error_message = "A list is separated by commas, as the functions read it."
+  }
+  assert {
+    condition = alltrue([
+      for name in keys(local.functions) :
+      startswith("arn:aws:iam::123456789012:role/${output.function_names[name]}", local.function_environment["validate-input"].LANDFALL_ROLE_ARN_PREFIX)
+    ])
+    error_message = "A function's role has the function's Lambda name, which the prefix and the function's own name make up."
   }
   assert {
     condition     = alltrue([for environment in local.function_environment : environment["AWS_ENDPOINT_URL_MGN"] == "http://127.0.0.1:4570"])

@@ -30,8 +30,10 @@ run "actions" {
         for action in statement.actions :
         !contains(statement.resources, "*") || try(statement.condition, null) != null ||
         can(regex("^ec2:Describe", action)) || contains([
+          "ec2:GetEbsDefaultKmsKeyId", "ec2:GetEbsEncryptionByDefault",
           "mgn:DescribeJobs", "mgn:DescribeReplicationConfigurationTemplates", "mgn:DescribeSourceServers",
-          "ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation", "ssm:ListCommandInvocations",
+          "servicequotas:ListServiceQuotas", "ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation",
+          "ssm:ListCommandInvocations", "sts:DecodeAuthorizationMessage",
         ], action)
       ]
     ]))
@@ -94,36 +96,41 @@ run "exactly" {
         ]
         validate-input = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:DescribeInstanceTypeOfferings",
-          "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "events:PutEvents",
-          "mgn:DescribeJobs", "mgn:DescribeReplicationConfigurationTemplates", "mgn:DescribeSourceServers",
+          "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups",
+          "ec2:DescribeSubnets", "ec2:GetEbsDefaultKmsKeyId", "ec2:GetEbsEncryptionByDefault", "events:PutEvents",
+          "iam:GetInstanceProfile", "iam:SimulatePrincipalPolicy", "kms:DescribeKey", "mgn:DescribeJobs",
+          "mgn:DescribeReplicationConfigurationTemplates", "mgn:DescribeSourceServers", "mgn:GetLaunchConfiguration",
+          "mgn:GetReplicationConfiguration", "servicequotas:ListServiceQuotas",
         ]
         prepare-source = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:CreateLaunchTemplateVersion",
           "ec2:DescribeLaunchTemplateVersions", "ec2:ModifyLaunchTemplate", "events:PutEvents", "mgn:DescribeSourceServers",
-          "mgn:GetLaunchConfiguration", "mgn:UpdateLaunchConfiguration", "secretsmanager:GetSecretValue",
-          "ssm:DescribeInstanceInformation", "ssm:ListCommandInvocations", "ssm:SendCommand",
+          "mgn:GetLaunchConfiguration", "mgn:GetReplicationConfiguration", "mgn:UpdateLaunchConfiguration",
+          "mgn:UpdateReplicationConfiguration", "secretsmanager:GetSecretValue", "ssm:DescribeInstanceInformation",
+          "ssm:ListCommandInvocations", "ssm:SendCommand", "sts:DecodeAuthorizationMessage",
         ]
         trigger-migration = [
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
           "events:PutEvents", "mgn:ChangeServerLifeCycleState", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
           "mgn:StartCutover", "mgn:StartTest", "mgn:TagResource", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage",
-          "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "states:SendTaskFailure",
+          "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "states:SendTaskFailure", "sts:DecodeAuthorizationMessage",
         ]
         watch-migrations = [
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
           "events:PutEvents", "mgn:DescribeJobLogItems", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
           "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
           "ssm:GetCommandInvocation", "states:SendTaskFailure", "states:SendTaskSuccess",
+          "sts:DecodeAuthorizationMessage",
         ]
         verify-migration = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:DescribeInstanceStatus", "ec2:DescribeInstances",
           "events:PutEvents", "mgn:ChangeServerLifeCycleState", "mgn:DescribeSourceServers",
         ]
         finalize-cutover = [
-          "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:CreateTags", "ec2:DescribeInstances",
-          "ec2:ModifyInstanceAttribute", "events:PutEvents", "mgn:DescribeSourceServers", "mgn:FinalizeCutover",
-          "route53:ChangeResourceRecordSets", "route53:GetChange", "route53:ListResourceRecordSets",
-          "secretsmanager:GetSecretValue",
+          "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:CreateTags",
+          "ec2:DescribeInstances", "ec2:ModifyInstanceAttribute", "events:PutEvents", "mgn:DescribeSourceServers",
+          "mgn:FinalizeCutover", "route53:ChangeResourceRecordSets", "route53:GetChange",
+          "route53:ListResourceRecordSets", "secretsmanager:GetSecretValue", "sts:DecodeAuthorizationMessage",
         ]
         callback = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "events:PutEvents", "secretsmanager:GetSecretValue",
@@ -135,7 +142,7 @@ run "exactly" {
           "mgn:ChangeServerLifeCycleState", "mgn:DescribeJobLogItems", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
           "mgn:TagResource", "mgn:TerminateTargetInstances", "mgn:UpdateLaunchConfiguration",
           "route53:ChangeResourceRecordSets", "route53:GetChange", "route53:ListResourceRecordSets",
-          "secretsmanager:GetSecretValue",
+          "secretsmanager:GetSecretValue", "sts:DecodeAuthorizationMessage",
         ]
       } : name => join(" ", actions)
     }
@@ -150,9 +157,10 @@ run "exactly" {
       rollback = "ec2:DeleteVolume ec2:DescribeInstances ec2:DescribeVolumes ec2:TerminateInstances"
       trigger-migration = join(" ", sort(concat(
         local.statements["mgn-launches-on-ec2"].actions, local.statements["mgn-passes-roles"].actions,
+        local.statements["mgn-uses-keys"].actions,
       )))
     }
-    error_message = "Only what launches and what terminates lends MGN its permissions on EC2."
+    error_message = "Only what launches and what terminates lends MGN its permissions on EC2 and keys."
   }
   assert {
     condition = alltrue(flatten([

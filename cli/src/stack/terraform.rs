@@ -130,7 +130,7 @@ fn base(layout: &Layout, terraform: &OsStr, mirror: Option<&Path>) -> Command {
 /// What `environments/local.tfvars` cannot know.
 fn variables(deployment: &Deployment) -> Vec<(&'static str, OsString)> {
     let simulator = &deployment.simulator_url;
-    let endpoints = ["MGN", "SSM", "EC2", "SERVICE_QUOTAS"].map(|service| {
+    let endpoints = ["MGN", "SSM", "EC2", "IAM", "SERVICE_QUOTAS"].map(|service| {
         (
             format!("AWS_ENDPOINT_URL_{service}"),
             Value::from(simulator.as_str()),
@@ -343,6 +343,7 @@ mod tests {
             environment.keys().collect::<Vec<_>>(),
             [
                 "AWS_ENDPOINT_URL_EC2",
+                "AWS_ENDPOINT_URL_IAM",
                 "AWS_ENDPOINT_URL_MGN",
                 "AWS_ENDPOINT_URL_SERVICE_QUOTAS",
                 "AWS_ENDPOINT_URL_SSM"
