@@ -42,10 +42,15 @@ conformance: ## Drive the running simulator with boto3 and the AWS command line.
 	$(PYTHON) -m pytest -q -p no:cacheprovider tests
 
 terraform: export TF_DATA_DIR := $(CURDIR)/.landfall/terraform/data
+# A root module of its own, with the provider that `up` has fetched.
+terraform: TARGET_ACCOUNT := TF_DATA_DIR=$(CURDIR)/.landfall/terraform/target-account terraform -chdir=terraform/target-account
 terraform: ## Check format, validity and tests of the Terraform code; `up` has fetched the provider.
 	terraform -chdir=terraform fmt -check -recursive
 	terraform -chdir=terraform validate
 	terraform -chdir=terraform test
+	$(TARGET_ACCOUNT) init -backend=false -input=false -lockfile=readonly -plugin-dir=$(TF_DATA_DIR)/providers >/dev/null
+	$(TARGET_ACCOUNT) validate
+	$(TARGET_ACCOUNT) test
 
 build: ## Build every binary for this machine.
 	cargo build --workspace --bins

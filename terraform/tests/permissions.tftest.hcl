@@ -190,6 +190,32 @@ run "other_accounts_only_when_named" {
   }
 }
 
+# The same stages work in other accounts: what they may do there is what they may do here.
+run "the_same_in_another_account" {
+  command = plan
+
+  assert {
+    condition = {
+      for conditional in [false, true] : tostring(conditional) => join(" ", sort(distinct(flatten([
+        for name, function in local.functions : [
+          for statement in local.function_statements[name] : [
+            for action in statement.actions : action if contains(
+              ["ec2", "iam", "kms", "mgn", "servicequotas", "ssm"], split(":", action)[0],
+            ) || action == "sts:DecodeAuthorizationMessage"
+          ] if(statement.condition != null) == conditional
+        ] if contains(function.access, "target-accounts")
+      ]))))
+      } == {
+      for conditional in [false, true] : tostring(conditional) => join(" ", sort(distinct(flatten([
+        for statement in jsondecode(templatefile("target-account/permissions.json.tftpl", {
+          partition = "aws", account = "222222222222", role = "landfall-target"
+        })).Statement : statement.Action if can(statement.Condition) == conditional
+      ]))))
+    }
+    error_message = "terraform/target-account/permissions.json.tftpl and iam.tf allow different actions."
+  }
+}
+
 run "target_roles" {
   command = plan
 
