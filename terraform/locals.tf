@@ -69,9 +69,13 @@ locals {
       reserved_concurrency = null
       environment          = {}
       optional = {
-        LANDFALL_AGENT_ROLE_ARN   = var.agent_role_arn
-        LANDFALL_CMF_URL          = var.cmf_url
-        LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
+        LANDFALL_AGENT_MGN_ENDPOINT = var.agent_mgn_endpoint
+        LANDFALL_AGENT_NO_PROXY     = var.agent_no_proxy
+        LANDFALL_AGENT_PROXY_URL    = var.agent_proxy_url
+        LANDFALL_AGENT_ROLE_ARN     = var.agent_role_arn
+        LANDFALL_AGENT_S3_ENDPOINT  = var.agent_s3_endpoint
+        LANDFALL_CMF_URL            = var.cmf_url
+        LANDFALL_SOURCE_API_ALLOW   = local.source_api_allow
       }
       access = [
         "mgn-servers", "mgn-launch-settings-read", "mgn-launch-settings", "mgn-replication-settings-read",

@@ -146,7 +146,36 @@ variable "cmdb_url" {
 }
 
 variable "agent_role_arn" {
-  description = "Role that the replication agent's installer assumes; null when the source servers bring their own credentials."
+  description = "Role that a source assumes, with its managed node's own role and the AWS CLI, to install the replication agent; null when that own role is to be used as it is."
+  type        = string
+  default     = null
+}
+
+variable "agent_proxy_url" {
+  description = "Proxy through which sources install and run the replication agent (https_proxy), where a request's agent.proxyUrl does not say. Without credentials: Systems Manager keeps and shows the commands it runs."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.agent_proxy_url == null || can(regex("^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$", var.agent_proxy_url))
+    error_message = "agent_proxy_url must look like https://10.0.0.1:8088/, without credentials."
+  }
+}
+
+variable "agent_no_proxy" {
+  description = "Hosts that sources reach without that proxy, separated by commas."
+  type        = string
+  default     = null
+}
+
+variable "agent_mgn_endpoint" {
+  description = "Host name of MGN's interface endpoint as the sources reach it (the installer's --endpoint); null for the public one."
+  type        = string
+  default     = null
+}
+
+variable "agent_s3_endpoint" {
+  description = "Host name of S3's interface endpoint as the sources reach it (the installer's --s3-endpoint); null for the public one."
   type        = string
   default     = null
 }

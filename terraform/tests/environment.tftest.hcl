@@ -40,12 +40,16 @@ run "everything_set" {
   command = plan
 
   variables {
-    callback_allow    = ["http://127.0.0.1:4570"]
-    source_api_allow  = ["http://127.0.0.1:4570", "https://azure.corp"]
-    cmf_url           = "https://cmf.example.com"
-    cmdb_url          = "https://cmdb.example.com"
-    agent_role_arn    = "arn:aws:iam::123456789012:role/agent"
-    extra_environment = { AWS_ENDPOINT_URL_MGN = "http://127.0.0.1:4570" }
+    callback_allow     = ["http://127.0.0.1:4570"]
+    source_api_allow   = ["http://127.0.0.1:4570", "https://azure.corp"]
+    cmf_url            = "https://cmf.example.com"
+    cmdb_url           = "https://cmdb.example.com"
+    agent_role_arn     = "arn:aws:iam::123456789012:role/agent"
+    agent_proxy_url    = "https://10.0.0.1:8088/"
+    agent_no_proxy     = ".corp"
+    agent_mgn_endpoint = "vpce-1.mgn.us-east-1.vpce.amazonaws.com"
+    agent_s3_endpoint  = "bucket.vpce-2.s3.us-east-1.vpce.amazonaws.com"
+    extra_environment  = { AWS_ENDPOINT_URL_MGN = "http://127.0.0.1:4570" }
   }
 
   assert {
@@ -54,9 +58,12 @@ run "everything_set" {
         "LANDFALL_TABLE", "LANDFALL_BUS", "LANDFALL_LOG", "AWS_ENDPOINT_URL_MGN",
       ])))
       } == {
-      ingress           = "LANDFALL_REQUEST_DLQ_URL"
-      validate-input    = "LANDFALL_CALLBACK_ALLOW LANDFALL_ROLE_ARN_PREFIX LANDFALL_SOURCE_API_ALLOW"
-      prepare-source    = "LANDFALL_AGENT_ROLE_ARN LANDFALL_CMF_URL LANDFALL_SOURCE_API_ALLOW"
+      ingress        = "LANDFALL_REQUEST_DLQ_URL"
+      validate-input = "LANDFALL_CALLBACK_ALLOW LANDFALL_ROLE_ARN_PREFIX LANDFALL_SOURCE_API_ALLOW"
+      prepare-source = join(" ", [
+        "LANDFALL_AGENT_MGN_ENDPOINT", "LANDFALL_AGENT_NO_PROXY", "LANDFALL_AGENT_PROXY_URL", "LANDFALL_AGENT_ROLE_ARN",
+        "LANDFALL_AGENT_S3_ENDPOINT", "LANDFALL_CMF_URL", "LANDFALL_SOURCE_API_ALLOW",
+      ])
       trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
       watch-migrations  = ""
       verify-migration  = ""
@@ -81,4 +88,14 @@ run "everything_set" {
     condition     = alltrue([for environment in local.function_environment : environment["AWS_ENDPOINT_URL_MGN"] == "http://127.0.0.1:4570"])
     error_message = "extra_environment is for every function."
   }
+}
+
+run "a_proxy_with_credentials" {
+  command = plan
+
+  variables {
+    agent_proxy_url = "https://user:secret@10.0.0.1:8088/"
+  }
+
+  expect_failures = [var.agent_proxy_url]
 }

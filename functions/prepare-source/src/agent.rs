@@ -1,4 +1,4 @@
-//! The replication agent: whether the server is in MGN already, and its installation through SSM.
+//! The replication agent: whether it has to be sent, and its installation through SSM.
 
 use aws_sdk_ssm::config::retry::RetryConfig;
 use aws_sdk_ssm::types::{
@@ -7,11 +7,12 @@ use aws_sdk_ssm::types::{
 };
 use jiff::Timestamp;
 use landfall_common::AwsResultExt;
-use landfall_domain::installer::{self, Platform};
+use landfall_domain::agent::Standing;
+use landfall_domain::installer::{self, Installation, Network, Platform};
 use landfall_domain::record::AgentCommand;
-use landfall_domain::request::{MigrationRequest, Step};
+use landfall_domain::request::{AgentKind, MigrationRequest, Step};
 use landfall_domain::{ErrorName, MigrationRecord, StageError, digest};
-use landfall_mgn::Server;
+use landfall_mgn::identity;
 use serde_json::json;
 
 use crate::Deps;
@@ -23,37 +24,44 @@ const DELIVERY_SECONDS: i32 = 600;
 /// How long the installer may run, in seconds.
 const EXECUTION_SECONDS: &str = "3600";
 
-/// Whether the server's agent is connected to MGN already.
+/// Whether the installer has to be sent: MGN does not have the server, and bringing it there is left to us.
 ///
 /// # Errors
-/// `SourcePreparationError` when MGN knows the source by several servers, or when the agent is missing and
-/// `replicate` is not among the steps.
-pub(crate) async fn is_there(deps: &Deps, record: &MigrationRecord) -> Result<bool, StageError> {
+/// `SourcePreparationError` when MGN knows the source by several servers, when it is missing there and `replicate` is
+/// not among the steps, or when it was discovered for replication without an agent and an agent is asked for.
+pub(crate) async fn is_wanted(deps: &Deps, record: &MigrationRecord) -> Result<bool, StageError> {
     let request = &record.request;
+    let id = request.source_vm_id.as_str();
     let servers = deps.mgn.all_servers().await?;
-    let mut matching = servers
-        .into_iter()
-        .filter(|server| server.user_provided_id.as_deref() == Some(request.source_vm_id.as_str()));
-    let (first, second) = (matching.next(), matching.next());
-    if let (Some(first), Some(second)) = (&first, &second) {
+    let standing = match identity::matching(&servers, id, request.source_host.as_deref()).as_slice()
+    {
+        [] => Standing::Unknown,
+        [server] => server.standing(),
+        [first, second, ..] => {
+            return Err(fault(format!(
+                "MGN knows {id} by several source servers, {} and {}; archive or delete those that are not used",
+                first.id, second.id
+            )));
+        }
+    };
+    if standing.is_connected() {
+        return Ok(false);
+    }
+    if !request.wants(Step::Replicate) {
         return Err(fault(format!(
-            "MGN knows {} by several source servers, {} and {}; archive or delete those that are not used",
-            request.source_vm_id, first.id, second.id
+            "no connected source server in MGN is known by {id}, and the step replicate, which would wait for it, is not asked for"
         )));
     }
-    let connected = first.as_ref().is_some_and(is_connected);
-    if !connected && !request.wants(Step::Replicate) {
-        return Err(fault(format!(
-            "no connected source server in MGN is known by {}, and the step replicate, which would install its agent, is not asked for",
-            request.source_vm_id
-        )));
+    match (request.agent_kind(), standing) {
+        (AgentKind::Install, Standing::Discovered) => {
+            Err(fault(standing.overdue(AgentKind::Install, id)))
+        }
+        (AgentKind::Install, _) => Ok(true),
+        (kind @ (AgentKind::Preinstalled | AgentKind::Agentless), _) => {
+            tracing::info!("the source comes to MGN by itself ({kind:?}): no agent is sent");
+            Ok(false)
+        }
     }
-    Ok(connected)
-}
-
-/// Whether an agent runs: an imported server has none yet, a disconnected one none any more.
-fn is_connected(server: &Server) -> bool {
-    server.lifecycle != "PENDING_INSTALLATION" && server.replication.state != "DISCONNECTED"
 }
 
 /// Sends the installer to the source, once. `again` tells that an earlier run may have sent it and died
@@ -68,6 +76,7 @@ pub(crate) async fn install(
         return Ok(record);
     }
     let node = find_node(deps, &record.request).await?;
+    let commands = commands(deps, &record.request, &node)?;
     let comment = comment(&record)?;
     let sent_before = if again {
         find_command(deps, &node.id, &comment, &record.status_since).await?
@@ -76,7 +85,7 @@ pub(crate) async fn install(
     };
     let command_id = match sent_before {
         Some(id) => id,
-        None => send(deps, &record.request, &node, &comment).await?,
+        None => send(deps, &node, &comment, commands).await?,
     };
     tracing::info!(
         commandId = command_id,
@@ -223,18 +232,46 @@ async fn find_command(
     Ok(None)
 }
 
-async fn send(
+/// What the node is told to run.
+fn commands(
     deps: &Deps,
     request: &MigrationRequest,
     node: &Node,
-    comment: &str,
-) -> Result<String, StageError> {
-    let commands = installer::commands(
+) -> Result<Vec<String>, StageError> {
+    let network = Network::of(request.agent.as_ref()).or(&deps.agent_network);
+    if network.tells_a_secret() {
+        return Err(fault(
+            "the agent's proxy URL (agent.proxyUrl, or LANDFALL_AGENT_PROXY_URL of the deployment) carries credentials, which Systems Manager would keep and show; give one without",
+        ));
+    }
+    let devices: &[String] = request
+        .agent
+        .as_ref()
+        .map_or(&[], |agent| agent.devices.as_slice());
+    if let Some(device) = devices.iter().find(|device| !node.platform.has(device)) {
+        return Err(fault(format!(
+            "agent.devices names {device}, and managed node {} runs {:?}; give /dev/… for Linux, and letters such as c: for Windows",
+            node.id, node.platform
+        )));
+    }
+    Ok(installer::commands(
         node.platform,
-        &deps.region,
-        &request.source_vm_id,
-        deps.agent_role_arn.as_deref(),
-    );
+        &Installation {
+            region: &deps.region,
+            source_vm_id: &request.source_vm_id,
+            role_arn: deps.agent_role_arn.as_deref(),
+            network: &network,
+            devices,
+        },
+    ))
+}
+
+async fn send(
+    deps: &Deps,
+    node: &Node,
+    comment: &str,
+    commands: Vec<String>,
+) -> Result<String, StageError> {
     let answer = deps
         .ssm
         .send_command()

@@ -6,7 +6,8 @@
 //! record, and looked at first.
 //!
 //! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `AWS_REGION`; optional `LANDFALL_SOURCE_API_ALLOW` (list of origins),
-//! `LANDFALL_CMF_URL`, `LANDFALL_AGENT_ROLE_ARN`.
+//! `LANDFALL_CMF_URL`, `LANDFALL_AGENT_ROLE_ARN`, and how the source reaches AWS: `LANDFALL_AGENT_PROXY_URL`,
+//! `LANDFALL_AGENT_NO_PROXY`, `LANDFALL_AGENT_MGN_ENDPOINT`, `LANDFALL_AGENT_S3_ENDPOINT`.
 #![warn(missing_docs)]
 
 mod agent;
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use landfall_accounts::{Accounts, actions};
 use landfall_common::state::Change;
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
+use landfall_domain::installer::Network;
 use landfall_domain::{
     EventType, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
 };
@@ -57,6 +59,8 @@ pub struct Deps {
     pub cmf_url: Option<String>,
     /// The role that the source assumes to install the agent, where it does not use its own.
     pub agent_role_arn: Option<String>,
+    /// How sources reach AWS, where a request does not say.
+    pub agent_network: Network,
 }
 
 impl Deps {
@@ -79,6 +83,12 @@ impl Deps {
             source_api_allow: env.list("LANDFALL_SOURCE_API_ALLOW"),
             cmf_url: env.optional("LANDFALL_CMF_URL"),
             agent_role_arn: env.optional("LANDFALL_AGENT_ROLE_ARN"),
+            agent_network: Network {
+                proxy_url: env.optional("LANDFALL_AGENT_PROXY_URL"),
+                no_proxy: env.optional("LANDFALL_AGENT_NO_PROXY"),
+                mgn_endpoint: env.optional("LANDFALL_AGENT_MGN_ENDPOINT"),
+                s3_endpoint: env.optional("LANDFALL_AGENT_S3_ENDPOINT"),
+            },
         }
     }
 
@@ -176,7 +186,7 @@ async fn prepare(
     };
     record = source::snapshot(deps, record, now).await?;
     record = source::register(deps, record, now).await?;
-    if WorkflowPlan::of(&record.request).replicate && !agent::is_there(deps, &record).await? {
+    if WorkflowPlan::of(&record.request).replicate && agent::is_wanted(deps, &record).await? {
         record = agent::install(deps, record, again, now).await?;
     }
     Ok(status_of(&record))

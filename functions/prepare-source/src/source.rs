@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use landfall_domain::record::PreviousStatus;
-use landfall_domain::request::{MigrationRequest, SourceControlKind, Step};
-use landfall_domain::{ErrorName, MigrationRecord, StageError};
+use landfall_domain::request::{AgentKind, MigrationRequest, SourceControlKind, Step};
+use landfall_domain::{ErrorName, MigrationRecord, StageError, WorkflowPlan};
 use landfall_external::azure::{self, Azure};
 use landfall_external::cmf::Cmf;
 use serde_json::{Value, json};
@@ -24,7 +24,13 @@ pub(crate) fn intent(request: &MigrationRequest) -> Value {
         (true, false) => "left to a person: the request names no sourceControl that could take it",
         (false, _) => "not asked for",
     };
-    json!({ "snapshot": snapshot })
+    let agent = match (WorkflowPlan::of(request).replicate, request.agent_kind()) {
+        (false, _) => "not asked for",
+        (true, AgentKind::Install) => "to be installed, unless MGN has the server",
+        (true, AgentKind::Preinstalled) => "installed by somebody else",
+        (true, AgentKind::Agentless) => "none: MGN ships snapshots",
+    };
+    json!({ "snapshot": snapshot, "agent": agent })
 }
 
 /// Takes the source's snapshot where `freeze` is asked for and somebody controls the source, once.

@@ -1,19 +1,18 @@
-//! The wait for an agent: its installation ended well, and MGN knows the server.
+//! The wait for an agent, or for whatever else brings a source to MGN: its installation ended well where there is one, and
+//! MGN replicates the server.
 
 use aws_sdk_ssm::types::CommandInvocationStatus;
 use jiff::Timestamp;
 use landfall_common::aws_error::{code, stage_error};
 use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
+use landfall_domain::agent::Standing;
 use landfall_domain::record::AgentCommand;
 use landfall_domain::{ErrorName, EventType, StageError, Status, installer};
-use landfall_mgn::Server;
+use landfall_mgn::{Server, identity};
 use serde_json::json;
 
 use crate::{Deps, settle};
-
-/// How much of an installer's output is worth telling.
-const OUTPUT_LINES: usize = 5;
 
 pub(crate) async fn check(
     deps: &Deps,
@@ -21,17 +20,21 @@ pub(crate) async fn check(
     servers: &[Server],
     now: Timestamp,
 ) -> Result<(), StageError> {
-    let matching: Vec<&Server> = servers
+    let mut matching: Vec<&Server> = servers
         .iter()
-        .filter(|s| s.user_provided_id.as_deref() == Some(wait.source_vm_id.as_str()))
+        .filter(|server| server.is_known_by(&wait.source_vm_id))
         .collect();
-    match matching.as_slice() {
-        [] => {}
-        // An imported server has no agent yet, a disconnected one none any more.
-        [server]
-            if server.lifecycle == "PENDING_INSTALLATION"
-                || server.replication.state == "DISCONNECTED" => {}
-        [server] => return found(deps, wait, server, now).await,
+    if matching.is_empty() {
+        // Perhaps by a name, which only the request tells.
+        let Some(record) = settle::live_record(deps, wait).await? else {
+            return Ok(());
+        };
+        let host = record.request.source_host.as_deref();
+        matching = identity::matching(servers, &wait.source_vm_id, host);
+    }
+    let standing = match matching.as_slice() {
+        [] => Standing::Unknown,
+        [server] => server.standing(),
         several => {
             let ids: Vec<&str> = several.iter().map(|s| s.id.as_str()).collect();
             let text = format!(
@@ -40,32 +43,29 @@ pub(crate) async fn check(
                 wait.source_vm_id,
                 ids.join(", ")
             );
-            return settle::fail(
-                deps,
-                wait,
-                &StageError::new(ErrorName::SourcePreparationError, text),
-                now,
-            )
-            .await;
+            return settle::fail(deps, wait, &fault(text), now).await;
         }
+    };
+    if let ([server], Standing::Replicating) = (matching.as_slice(), standing) {
+        return found(deps, wait, server, now).await;
     }
     if let Some(error) = installation_error(deps, wait.command.as_ref()).await? {
         return settle::fail(deps, wait, &error, now).await;
     }
     if settle::overdue(wait, now) {
-        let text = format!(
-            "the agent of {} did not register with MGN by {}; check its log and TCP 443 to MGN",
-            wait.source_vm_id, wait.due_at
-        );
-        return settle::fail(
-            deps,
-            wait,
-            &StageError::new(ErrorName::SourcePreparationError, text),
-            now,
-        )
-        .await;
+        // Read here alone: what is to be done depends on who was to bring the source to MGN.
+        let Some(record) = settle::live_record(deps, wait).await? else {
+            return Ok(());
+        };
+        let why = standing.overdue(record.request.agent_kind(), &wait.source_vm_id);
+        let error = fault(format!("{why} (waited for until {})", wait.due_at));
+        return settle::fail(deps, wait, &error, now).await;
     }
     Ok(())
+}
+
+fn fault(text: String) -> StageError {
+    StageError::new(ErrorName::SourcePreparationError, text)
 }
 
 async fn found(
@@ -126,18 +126,15 @@ async fn installation_error(
             | CommandInvocationStatus::Cancelled),
         ) => Some(format!(
             "{} ({})",
-            installer::last_lines(&output, OUTPUT_LINES),
+            installer::last_lines(&output),
             status.as_str()
         )),
         _ => None,
     };
     Ok(failure.map(|text| {
-        StageError::new(
-            ErrorName::SourcePreparationError,
-            format!(
-                "the replication agent could not be installed on {} (SSM command {}): {text}",
-                command.instance_id, command.command_id
-            ),
-        )
+        fault(format!(
+            "the replication agent could not be installed on {} (SSM command {}): {text}",
+            command.instance_id, command.command_id
+        ))
     }))
 }

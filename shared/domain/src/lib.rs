@@ -5,6 +5,7 @@
 //! properties. Adapters in `landfall-common`, `landfall-mgn` and the functions turn the answers into calls.
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod authorization;
 pub mod batch;
 pub mod digest;
@@ -13,6 +14,7 @@ pub mod event;
 pub mod finding;
 pub mod health;
 pub mod installer;
+pub mod mask;
 pub mod plan;
 pub mod record;
 pub mod replication;

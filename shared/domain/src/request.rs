@@ -113,6 +113,9 @@ pub struct MigrationRequest {
     /// How to reach and power the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_control: Option<SourceControl>,
+    /// How the source gets to MGN; absent means that the agent is installed with the deployment's settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
     /// What must answer on the target before the migration goes on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub health_checks: Vec<HealthCheck>,
@@ -189,6 +192,43 @@ pub struct SourceControl {
     /// The name of the virtual machine there; absent means `sourceVmId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm_name: Option<String>,
+}
+
+/// How a source gets to MGN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentKind {
+    /// The agent is installed through SSM, unless it is there.
+    #[default]
+    Install,
+    /// Somebody else installs it, with `--user-provided-id` = `sourceVmId`.
+    Preinstalled,
+    /// MGN's vCenter client ships snapshots: there is no agent.
+    Agentless,
+}
+
+/// The replication agent. What is about its installation overrides the deployment's own setting.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Agent {
+    /// Who brings the source to MGN.
+    #[serde(default)]
+    pub kind: AgentKind,
+    /// The proxy of installer and agent (`https_proxy`), without credentials: SSM would keep and show them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_url: Option<String>,
+    /// The hosts that are reached without it, separated by commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_proxy: Option<String>,
+    /// The host name of MGN's interface endpoint (`--endpoint`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mgn_endpoint: Option<String>,
+    /// The host name of S3's interface endpoint (`--s3-endpoint`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3_endpoint: Option<String>,
+    /// The disks to replicate, `/dev/sda` or `c:`; absent means all. MGN always adds the root disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
 }
 
 /// What must answer on the target. `{instanceId}` and `{privateIp}` in `url` and `host` stand for the target's.
@@ -325,6 +365,13 @@ impl MigrationRequest {
     /// Whether the request asks for a phase.
     pub fn wants(&self, step: Step) -> bool {
         self.steps.contains(&step)
+    }
+
+    /// How the source gets to MGN.
+    pub fn agent_kind(&self) -> AgentKind {
+        self.agent
+            .as_ref()
+            .map_or_else(AgentKind::default, |agent| agent.kind)
     }
 
     /// The digest that tells a resubmission from a changed request. The correlation ID is no part of it: a

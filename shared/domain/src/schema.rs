@@ -197,10 +197,12 @@ fn findings_of(value: &Value) -> Vec<Finding> {
 
 fn finding_of(error: &ValidationError<'_>) -> Finding {
     let pointer = error.instance_path().to_string();
-    // A callback's URL may hold a secret, and findings go into events: neither it nor the body around it is shown.
+    // A callback's URL may hold a secret, and so may a proxy's. Findings go into events: neither they nor the body around
+    // them is shown.
     let hidden = match pointer.as_str() {
         "" => Some("the body"),
-        "/callbackUrl" => Some("the URL"),
+        "/agent" => Some("the block"),
+        "/callbackUrl" | "/agent/proxyUrl" => Some("the URL"),
         _ => None,
     };
     let (message, found) = match hidden {

@@ -19,6 +19,11 @@ pub(crate) fn server(from: &sdk::SourceServer) -> Option<Server> {
     Some(Server {
         id: from.source_server_id()?.to_owned(),
         user_provided_id: from.user_provided_id().map(str::to_owned),
+        // An agent's server has this hint too, where the machine is one of vSphere's: there the agent's ID counts.
+        vmware_uuid: hints
+            .filter(|_| from.replication_type() == Some(&sdk::ReplicationType::SnapshotShipping))
+            .and_then(|h| h.vm_ware_uuid())
+            .map(str::to_owned),
         hostname: hints.and_then(|h| h.hostname()).map(str::to_owned),
         fqdn: hints.and_then(|h| h.fqdn()).map(str::to_owned),
         ips: properties

@@ -12,7 +12,7 @@ pub fn matching<'a>(
     source_vm_id: &str,
     source_host: Option<&str>,
 ) -> Vec<&'a Server> {
-    let by_id = |server: &&Server| server.user_provided_id.as_deref() == Some(source_vm_id);
+    let by_id = |server: &&Server| server.is_known_by(source_vm_id);
     // One that was given another ID is another server, whatever its host name says.
     let nameless = |server: &&Server| server.user_provided_id.as_deref().is_none_or(str::is_empty);
     let host = source_host.unwrap_or(source_vm_id);
@@ -70,6 +70,7 @@ mod tests {
         Server {
             id: id.into(),
             user_provided_id: given.map(str::to_owned),
+            vmware_uuid: None,
             hostname: Some(short(fqdn).to_owned()),
             fqdn: Some(fqdn.to_owned()),
             ips: vec![ip.to_owned()],

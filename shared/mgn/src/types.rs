@@ -1,5 +1,6 @@
 //! MGN's shapes, cut down to what Landfall reads.
 
+use landfall_domain::agent::Standing;
 use landfall_domain::replication::Replication;
 
 /// A source server.
@@ -9,6 +10,8 @@ pub struct Server {
     pub id: String,
     /// The agent's `--user-provided-id`.
     pub user_provided_id: Option<String>,
+    /// What vSphere calls the machine (its UUID), where MGN replicates it without an agent.
+    pub vmware_uuid: Option<String>,
     /// The host name the agent reported.
     pub hostname: Option<String>,
     /// The fully qualified name the agent reported.
@@ -23,6 +26,23 @@ pub struct Server {
     pub replication: Replication,
     /// What runs for it; may still be the instance of an earlier job.
     pub launched: Option<LaunchedInstance>,
+}
+
+impl Server {
+    /// Whether it is the server that a request calls by this ID: the agent was given it, or, for want of an agent, it
+    /// is the machine's UUID in vSphere.
+    pub fn is_known_by(&self, source_vm_id: &str) -> bool {
+        self.user_provided_id.as_deref() == Some(source_vm_id)
+            || self
+                .vmware_uuid
+                .as_deref()
+                .is_some_and(|uuid| uuid.eq_ignore_ascii_case(source_vm_id))
+    }
+
+    /// How far it is on its way into MGN.
+    pub fn standing(&self) -> Standing {
+        Standing::of(&self.lifecycle, &self.replication.state)
+    }
 }
 
 /// An instance that MGN launched.

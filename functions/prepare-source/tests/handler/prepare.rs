@@ -1,6 +1,8 @@
 //! The state `PrepareSource` as a whole, against AWS in memory.
 
 use crate::world::{Stage, node, server};
+use aws_sdk_mgn::types::{IdentificationHints, LifeCycle, SourceProperties, SourceServer};
+use landfall_domain::installer::Network;
 use landfall_domain::{ErrorName, Status};
 use serde_json::{Value, json};
 
@@ -16,14 +18,14 @@ async fn the_agent_is_sent() {
     assert_eq!(command.instance_id, "mi-00000000000000001");
     let world = stage.world();
     assert_eq!(world.sent[0].document, "AWS-RunShellScript");
-    assert!(
-        world.sent[0]
-            .script
-            .contains("--user-provided-id 'vm-123456'")
-    );
-    assert!(world.sent[0].script.contains("--region eu-central-1"));
+    let arguments = "set -- --region 'eu-central-1' --no-prompt --user-provided-id 'vm-123456'\n";
+    assert!(world.sent[0].script.contains(arguments));
     let (event, detail) = &world.events[0];
     assert_eq!(event, "PreparationStarted");
+    assert_eq!(
+        detail["evidence"]["agent"],
+        "to be installed, unless MGN has the server"
+    );
     assert!(
         detail["evidence"]["snapshot"]
             .as_str()
@@ -38,6 +40,49 @@ async fn a_windows_node_gets_powershell() {
     stage.world().nodes = vec![node("mi-00000000000000002", "Windows")];
     stage.prepare().await.unwrap();
     assert_eq!(stage.world().sent[0].document, "AWS-RunPowerShellScript");
+}
+
+#[tokio::test]
+async fn the_request_s_way_to_aws_wins_over_the_deployment_s() {
+    let agent = json!({"proxyUrl": "https://own:1/", "devices": ["/dev/sda"]});
+    let mut stage = Stage::new(json!({ "agent": agent }));
+    stage.deps.agent_network = Network {
+        proxy_url: Some("https://deployment:1/".into()),
+        mgn_endpoint: Some("vpce-1.mgn.eu-central-1.vpce.amazonaws.com".into()),
+        ..Network::default()
+    };
+    stage.prepare().await.unwrap();
+    let world = stage.world();
+    for part in [
+        "proxy_url='https://own:1/'",
+        "--endpoint 'vpce-1.mgn.eu-central-1.vpce.amazonaws.com'",
+        "--devices '/dev/sda'",
+    ] {
+        assert!(world.sent[0].script.contains(part), "{part}");
+    }
+}
+
+#[tokio::test]
+async fn what_systems_manager_would_tell_or_the_source_would_not_know_is_not_sent() {
+    let mut stage = Stage::new(json!({}));
+    stage.deps.agent_network.proxy_url = Some("https://user:secret@proxy:1/".into());
+    let error = stage.prepare().await.unwrap_err();
+    assert_eq!(error.name, ErrorName::SourcePreparationError);
+    assert!(
+        error.message.contains("LANDFALL_AGENT_PROXY_URL"),
+        "{error}"
+    );
+    assert!(!format!("{error:?}").contains("secret"));
+    assert!(stage.world().sent.is_empty());
+
+    let stage = Stage::new(json!({"agent": {"devices": ["c:"]}}));
+    let error = stage.prepare().await.unwrap_err();
+    assert_eq!(error.name, ErrorName::SourcePreparationError);
+    assert!(
+        error.message.contains("c:") && error.message.contains("Linux"),
+        "{error}"
+    );
+    assert!(stage.world().sent.is_empty());
 }
 
 #[tokio::test]
@@ -110,6 +155,71 @@ async fn an_agent_is_installed_only_where_one_is_missing_and_asked_for() {
             }
             (result, expected) => panic!("{result:?} instead of {expected:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_others_bring_to_mgn_passes_through() {
+    let table = [
+        ("preinstalled", vec![], Ok(())),
+        ("agentless", vec![], Ok(())),
+        (
+            "preinstalled",
+            vec![server("s-1", "PENDING_INSTALLATION", "")],
+            Ok(()),
+        ),
+        (
+            "agentless",
+            vec![server("s-1", "DISCOVERED", "STOPPED")],
+            Ok(()),
+        ),
+        (
+            "agentless",
+            vec![server("s-1", "NOT_READY", "SHIPPING_SNAPSHOT")],
+            Ok(()),
+        ),
+        // An agent on it would make it two servers.
+        (
+            "install",
+            vec![server("s-1", "DISCOVERED", "STOPPED")],
+            Err("set agent.kind to agentless"),
+        ),
+    ];
+    for (kind, servers, expected) in table {
+        let stage = Stage::new(json!({ "agent": { "kind": kind } }));
+        stage.world().servers = servers;
+        let result = stage.prepare().await;
+        match (&result, expected) {
+            (Ok(output), Ok(())) => assert_eq!(output["status"], "PREPARING"),
+            (Err(error), Err(text)) => assert!(error.message.contains(text), "{error}"),
+            other => panic!("{kind}: {other:?}"),
+        }
+        assert_eq!(stage.record().done.agent_command, None);
+        // Not even a managed node is asked for.
+        assert_eq!(stage.world().count("DescribeInstanceInformation"), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_machine_of_vsphere_is_known_by_its_uuid_where_there_is_no_agent() {
+    let uuid = "4212D3EC-2B3F-4B8A-A2B4-0C2A9C0A1E3F";
+    let machine = |kind: &str| {
+        let hints = IdentificationHints::builder().vm_ware_uuid(uuid.to_lowercase());
+        SourceServer::builder()
+            .source_server_id("s-1")
+            .replication_type(kind.into())
+            .source_properties(
+                SourceProperties::builder()
+                    .identification_hints(hints.build())
+                    .build(),
+            )
+            .life_cycle(LifeCycle::builder().state("NOT_READY".into()).build())
+            .build()
+    };
+    for (kind, known) in [("SNAPSHOT_SHIPPING", true), ("AGENT_BASED", false)] {
+        let stage = Stage::new(json!({"sourceVmId": uuid, "steps": ["validate"]}));
+        stage.world().servers = vec![machine(kind)];
+        assert_eq!(stage.prepare().await.is_ok(), known, "{kind}");
     }
 }
 

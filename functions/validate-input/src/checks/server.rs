@@ -1,6 +1,6 @@
 //! The source server as MGN knows it.
 
-use landfall_domain::request::{MigrationRequest, Step};
+use landfall_domain::request::{AgentKind, MigrationRequest, Step};
 use landfall_domain::{Finding, WorkflowPlan};
 use landfall_mgn::{Job, Server};
 
@@ -42,7 +42,7 @@ pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Find
                     ),
                 )
                 .evidence(ids, "a server that is not archived")
-                .remedy("Add the step replicate, which installs the agent again, or unarchive it in MGN."),
+                .remedy(to_mgn(request)),
             );
         }
         [] => findings.push(
@@ -55,7 +55,7 @@ pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Find
                 request.source_vm_id.as_str(),
                 "the --user-provided-id of a server in MGN",
             )
-            .remedy("Add the step replicate, which installs the agent under this ID."),
+            .remedy(to_mgn(request)),
         ),
         [server] => {
             findings.extend(check_one(request, server));
@@ -87,15 +87,29 @@ fn check_one(request: &MigrationRequest, server: &Server) -> Option<Finding> {
     }
     let disconnected =
         server.replication.state == "DISCONNECTED" || server.lifecycle == "DISCONNECTED";
-    (disconnected && !request.wants(Step::Replicate)).then(|| {
+    let comes_back = request.wants(Step::Replicate) && request.agent_kind() == AgentKind::Install;
+    (disconnected && !comes_back).then(|| {
         Finding::blocking(
             "SERVER_DISCONNECTED",
             "/sourceVmId",
             format!("source server {} is disconnected from MGN.", server.id),
         )
         .evidence("DISCONNECTED", "a server that replicates")
-        .remedy("Add the step replicate, which installs the agent again.")
+        .remedy(to_mgn(request))
     })
+}
+
+/// What brings a server to MGN, by who is to do it.
+fn to_mgn(request: &MigrationRequest) -> &'static str {
+    match request.agent_kind() {
+        AgentKind::Install => "Add the step replicate, which installs the agent under this ID.",
+        AgentKind::Preinstalled => {
+            "Install the agent on the source with --user-provided-id = sourceVmId, then submit again; or leave agent.kind out and add the step replicate, to have it installed."
+        }
+        AgentKind::Agentless => {
+            "Let MGN's vCenter client discover the machine (sourceVmId is its UUID in vSphere), start its replication in MGN, then submit again."
+        }
+    }
 }
 
 /// A job that has the server already: MGN would refuse ours, and its instance would be taken for ours.
@@ -191,12 +205,15 @@ fn check_lifecycle(request: &MigrationRequest, server: &Server) -> Option<Findin
             "Another test of it is under way. Mark it as ready for cutover, or revert it, in MGN first."
         }
         "STOPPED" => "Start its replication in MGN, then submit again.",
-        "DISCOVERED" => {
-            "It was discovered without an agent. Start its replication in MGN, then submit again."
-        }
-        "PENDING_INSTALLATION" if !request.wants(Step::Replicate) => {
-            "Add the step replicate, which installs the agent."
-        }
+        "DISCOVERED" => match request.agent_kind() {
+            // The replicate step waits until somebody has started it.
+            AgentKind::Agentless if request.wants(Step::Replicate) => return None,
+            AgentKind::Agentless => "Start its replication in MGN, then submit again.",
+            AgentKind::Install | AgentKind::Preinstalled => {
+                "It was discovered for replication without an agent. Set agent.kind to agentless and start its replication in MGN, or delete it there to have an agent installed."
+            }
+        },
+        "PENDING_INSTALLATION" if !request.wants(Step::Replicate) => to_mgn(request),
         // What MGN may name in future is not refused for being new: the gates before each launch look again.
         _ => return None,
     };
@@ -230,6 +247,7 @@ pub(crate) mod tests {
         Server {
             id: id.into(),
             user_provided_id: Some("vm-123456".into()),
+            vmware_uuid: None,
             hostname: None,
             fqdn: None,
             ips: vec![],
@@ -308,6 +326,41 @@ pub(crate) mod tests {
         check(all, "A_NEW_STATE", "CONTINUOUS", &[]);
         // Freezing alone never meets MGN.
         check(&["freeze"], "CUTOVER", "DISCONNECTED", &[]);
+    }
+
+    #[test]
+    fn a_source_that_others_bring_to_mgn_is_judged_by_what_they_can_do() {
+        let check = |kind: &str, steps: &[&str], servers: Vec<Server>, expected: &[&str]| {
+            let facts = facts(MgnFacts {
+                servers,
+                ..MgnFacts::default()
+            });
+            let request = request(json!({ "steps": steps, "agent": { "kind": kind } }));
+            let findings = super::check(&request, &facts);
+            assert_helpful(&findings);
+            assert_eq!(codes(&findings), expected, "{kind} {steps:?}");
+            if kind != "install" && steps == ["validate"] {
+                let told = format!("{findings:?}");
+                assert!(!told.contains("replicate, which installs"), "{told}");
+            }
+        };
+        let (all, launch): (&[&str], &[&str]) = (&["replicate", "validate"], &["validate"]);
+        let refused: &[&str] = &["LIFECYCLE_NOT_ALLOWED"];
+        let discovered = || vec![server("s-1", "DISCOVERED", "STOPPED")];
+        check("agentless", all, discovered(), &[]);
+        check("agentless", launch, discovered(), refused);
+        check("preinstalled", all, discovered(), refused);
+        let imported = || vec![server("s-1", "PENDING_INSTALLATION", "")];
+        check("preinstalled", all, imported(), &[]);
+        check("preinstalled", launch, imported(), refused);
+        // Nobody installs it again.
+        let gone = || vec![server("s-1", "DISCONNECTED", "DISCONNECTED")];
+        for kind in ["preinstalled", "agentless"] {
+            check(kind, all, gone(), &["SERVER_DISCONNECTED"]);
+            check(kind, all, vec![], &[]);
+            check(kind, launch, vec![], &["SERVER_NOT_FOUND"]);
+        }
+        check("install", all, gone(), &[]);
     }
 
     #[test]

@@ -66,6 +66,21 @@ impl Stage {
         stage
     }
 
+    /// The source of `mig-1` is brought to MGN as its request says; no agent was sent.
+    pub(crate) async fn brought_by(kind: &str) -> Self {
+        let stage = Self::default();
+        stage.preparing("mig-1").await;
+        let mut preparing = stage.aws.record("mig-1").await;
+        preparing.done.agent_command = None;
+        let agent = serde_json::from_value(json!({ "kind": kind })).unwrap();
+        preparing.request.agent = Some(agent);
+        stage.aws.store().save(preparing, now()).await.unwrap();
+        let mut wait = wait("mig-1", WaitKind::Agent);
+        wait.source_server_id = None;
+        stage.aws.store().open_wait(&wait).await.unwrap();
+        stage
+    }
+
     /// Another migration whose agent was sent.
     pub(crate) async fn also_agent(&self, id: &str) {
         let preparing = self.preparing(id).await;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::request::AgentKind;
 use serde_json::json;
 
 /// The canonical message, exactly as the design prints it.
@@ -275,6 +276,70 @@ fn no_finding_repeats_the_callback_s_url() {
         json!([{"callbackUrl": "https://a/?token=secret"}]).to_string(),
     ] {
         let findings = parse(&body).unwrap_err().findings;
+        assert!(!format!("{findings:?}").contains("secret"), "{findings:?}");
+    }
+}
+
+#[test]
+fn an_agent_block_says_who_brings_the_source_to_mgn() {
+    let all = json!({
+        "kind": "install", "proxyUrl": "https://10.0.0.1:8088/", "noProxy": "169.254.169.254,.corp",
+        "mgnEndpoint": "vpce-1.mgn.eu-central-1.vpce.amazonaws.com",
+        "s3Endpoint": "bucket.vpce-2.s3.eu-central-1.vpce.amazonaws.com", "devices": ["/dev/sda", "/dev/nvme0n1"],
+    });
+    let agent = parse(&with(&[("agent", all)])).unwrap().agent.unwrap();
+    assert_eq!(agent.kind, AgentKind::Install);
+    assert_eq!(agent.devices.len(), 2);
+    for (block, kind) in [
+        (json!({}), AgentKind::Install),
+        (json!({"devices": ["c:", "D:"]}), AgentKind::Install),
+        (json!({"kind": "preinstalled"}), AgentKind::Preinstalled),
+        (json!({"kind": "agentless"}), AgentKind::Agentless),
+    ] {
+        let request = parse(&with(&[("agent", block)])).unwrap();
+        assert_eq!(request.agent_kind(), kind);
+    }
+    assert_eq!(parse(CANONICAL).unwrap().agent_kind(), AgentKind::Install);
+    for (block, pointer) in [
+        (json!({"kind": "later"}), "/agent/kind"),
+        (json!({"proxyUrl": "10.0.0.1:8088"}), "/agent/proxyUrl"),
+        (json!({"proxyUrl": "https://p:1/x'y/"}), "/agent/proxyUrl"),
+        (json!({"noProxy": "a b"}), "/agent/noProxy"),
+        (
+            json!({"mgnEndpoint": "https://vpce-1.mgn"}),
+            "/agent/mgnEndpoint",
+        ),
+        (json!({"s3Endpoint": "-x"}), "/agent/s3Endpoint"),
+        (json!({"devices": []}), "/agent/devices"),
+        (json!({"devices": ["/dev/sda", "c:"]}), "/agent/devices"),
+        (json!({"devices": ["/dev/sd a"]}), "/agent/devices"),
+        (json!({"proxy": "x"}), "/agent"),
+        // Nothing is installed there, so nothing about it may be asked for.
+        (
+            json!({"kind": "agentless", "devices": ["c:"]}),
+            "/agent/devices",
+        ),
+        (
+            json!({"kind": "preinstalled", "s3Endpoint": "x"}),
+            "/agent/s3Endpoint",
+        ),
+    ] {
+        assert_eq!(
+            pointers(&with(&[("agent", block.clone())])),
+            [pointer],
+            "{block}"
+        );
+    }
+}
+
+#[test]
+fn no_finding_repeats_a_proxy_s_credentials() {
+    for block in [
+        json!({"proxyUrl": "https://user:secret@proxy:3128/"}),
+        json!({"kind": "agentless", "proxyUrl": "https://user:secret@proxy:3128/"}),
+        json!({"proxyUrl": "https://user:secret@proxy:3128/", "zeal": 1}),
+    ] {
+        let findings = parse(&with(&[("agent", block)])).unwrap_err().findings;
         assert!(!format!("{findings:?}").contains("secret"), "{findings:?}");
     }
 }

@@ -87,10 +87,10 @@ fn already_running_text(script: &str) -> Option<String> {
     Some(printed.captures(script)?[1].to_owned())
 }
 
-/// The value of a flag, with either shell's quotes taken off.
+/// The value of a flag, with either shell's quotes taken off; in PowerShell it may stand in a list.
 fn flag(script: &str, name: &str) -> Option<String> {
     let pattern = format!(
-        r#"{}[ =](?:'([^']*)'|"([^"]*)"|([^\s;|&'"]+))"#,
+        r#"{}(?:[ =]|['"], )(?:'([^']*)'|"([^"]*)"|([^\s;|&'"]+))"#,
         regex::escape(name)
     );
     let found = Regex::new(&pattern).ok()?.captures(script)?;
@@ -110,6 +110,7 @@ mod tests {
             ("x --user-provided-id 'vm 1' --y", Some("vm 1")),
             ("x --user-provided-id \"vm-2\"", Some("vm-2")),
             ("x --user-provided-id=vm-3;", Some("vm-3")),
+            ("@('--user-provided-id', 'vm-4', '--y')", Some("vm-4")),
             ("x --no-prompt", None),
         ];
         for (script, value) in table {

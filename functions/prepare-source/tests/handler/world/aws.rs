@@ -23,6 +23,7 @@ use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use landfall_common::Journal;
 use landfall_common::events::EventPublisher;
 use landfall_common::state::StateStore;
+use landfall_domain::installer::Network;
 use landfall_external::LazyHttp;
 use landfall_mgn::Mgn;
 use prepare_source::Deps;
@@ -66,6 +67,7 @@ pub(crate) fn deps(world: &Shared) -> Deps {
         source_api_allow: vec![],
         cmf_url: None,
         agent_role_arn: None,
+        agent_network: Network::default(),
     }
 }
 

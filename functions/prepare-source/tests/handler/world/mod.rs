@@ -82,7 +82,7 @@ impl World {
 /// A world and a function in it.
 pub(crate) struct Stage {
     world: Arc<Mutex<World>>,
-    deps: Deps,
+    pub(crate) deps: Deps,
 }
 
 impl Stage {
