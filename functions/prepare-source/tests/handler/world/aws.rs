@@ -28,25 +28,33 @@ use landfall_external::LazyHttp;
 use landfall_mgn::Mgn;
 use prepare_source::Deps;
 
-use super::{Sent, World};
+use super::{Fault, Sent, World};
 
 type Shared = Arc<Mutex<World>>;
 
-/// Answers an operation from the world, or with a refusal when it is the one that fails.
+/// Answers an operation from the world, or as its fault says.
 macro_rules! rule {
     ($world:expr, $operation:path, $error:ty, $name:literal, |$state:ident, $input:ident| $output:expr) => {{
         let world = Arc::clone($world);
         mock!($operation).then_compute_response(move |$input| {
             let mut guard = world.lock().unwrap();
             let $state = &mut *guard;
-            if $state.called($name) {
-                let denied = aws_smithy_types::error::ErrorMetadata::builder()
-                    .code("AccessDeniedException")
-                    .message("not allowed")
+            let failed = |code: &str| {
+                let metadata = aws_smithy_types::error::ErrorMetadata::builder()
+                    .code(code)
+                    .message("as the test says")
                     .build();
-                return MockResponse::Error(<$error>::generic(denied));
+                MockResponse::Error(<$error>::generic(metadata))
+            };
+            match $state.called($name) {
+                None => MockResponse::Output($output),
+                Some(Fault::Refused) => failed("AccessDeniedException"),
+                Some(Fault::Unavailable) => failed("ServiceUnavailable"),
+                Some(Fault::Lost) => {
+                    let _ = $output;
+                    failed("ServiceUnavailable")
+                }
             }
-            MockResponse::Output($output)
         })
     }};
 }

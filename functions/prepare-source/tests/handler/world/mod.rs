@@ -20,6 +20,21 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 pub(crate) const EXECUTION: &str =
     "arn:aws:states:eu-central-1:123456789012:execution:landfall-migration:mig-12345-1";
 
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Denied: nothing is done.
+    Refused,
+    /// The service is down: nothing is done.
+    Unavailable,
+    /// It is done, and the answer is lost.
+    Lost,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 3] = [Self::Refused, Self::Unavailable, Self::Lost];
+}
+
 /// A command as it was sent.
 pub(crate) struct Sent {
     pub(crate) document: String,
@@ -40,8 +55,10 @@ pub(crate) struct World {
     pub(crate) events: Vec<(String, Value)>,
     /// Every call, in order.
     pub(crate) calls: Vec<&'static str>,
-    /// The call that fails, and at which time it is made.
+    /// The call that is refused, and at which time it is made.
     pub(crate) failing: Option<(&'static str, usize)>,
+    /// The call that fails, whatever it is, counted from 0.
+    pub(crate) fault: Option<(usize, Fault)>,
     /// What Cloud Migration Factory was told.
     pub(crate) cmf_status: String,
     /// Snapshots taken by the source's platform.
@@ -55,11 +72,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Notes a call, and tells whether it is the one to fail.
-    pub(crate) fn called(&mut self, call: &'static str) -> bool {
+    /// Notes a call, and tells how it is to fail.
+    pub(crate) fn called(&mut self, call: &'static str) -> Option<Fault> {
+        let index = self.calls.len();
         self.calls.push(call);
         let times = self.calls.iter().filter(|c| **c == call).count();
-        self.failing == Some((call, times))
+        if self.failing == Some((call, times)) {
+            return Some(Fault::Refused);
+        }
+        self.fault
+            .filter(|(at, _)| *at == index)
+            .map(|(_, fault)| fault)
     }
 
     pub(crate) fn count(&self, call: &str) -> usize {
@@ -100,6 +123,7 @@ impl Stage {
             events: vec![],
             calls: vec![],
             failing: None,
+            fault: None,
             cmf_status: "Not started".into(),
             snapshots: vec![],
             snapshot_takes: 0,

@@ -8,9 +8,10 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::World;
+use super::{Fault, World};
 
 type Shared = Arc<OnceLock<Arc<Mutex<World>>>>;
+type Answer = (StatusCode, Json<Value>);
 
 /// What is outside AWS.
 pub(crate) struct Outside {
@@ -26,10 +27,7 @@ impl Outside {
         let router = Router::new()
             .route("/cmf/user/server", get(find))
             .route("/cmf/user/server/7", put(change))
-            .route(
-                "/azure/t/oauth2/v2.0/token",
-                post(async || Json(json!({"access_token": "x"}))),
-            )
+            .route("/azure/t/oauth2/v2.0/token", post(token))
             .route(machine, get(describe))
             .route(snapshot, put(take))
             .with_state(Arc::clone(&world));
@@ -49,58 +47,68 @@ impl Outside {
     }
 }
 
-async fn find(State(world): State<Shared>) -> (StatusCode, Json<Value>) {
+/// Answers a call from the world, or as its fault says.
+fn answer(world: &Shared, call: &'static str, act: impl FnOnce(&mut World) -> Answer) -> Answer {
     let mut world = world.get().unwrap().lock().unwrap();
-    if world.called("cmf:find") {
-        return (
-            StatusCode::FORBIDDEN,
-            Json(json!({"errors": ["not allowed"]})),
-        );
+    let failed = |status| (status, Json(json!({"errors": ["as the test says"]})));
+    match world.called(call) {
+        None => act(&mut world),
+        Some(Fault::Refused) => failed(StatusCode::FORBIDDEN),
+        Some(Fault::Unavailable) => failed(StatusCode::SERVICE_UNAVAILABLE),
+        Some(Fault::Lost) => {
+            let _ = act(&mut world);
+            failed(StatusCode::BAD_GATEWAY)
+        }
     }
-    let status = world.cmf_status.clone();
-    let record = json!([{"server_id": "7", "server_name": "web-01", "migration_status": status}]);
-    (StatusCode::OK, Json(record))
 }
 
-async fn change(State(world): State<Shared>, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {
-    let mut world = world.get().unwrap().lock().unwrap();
-    if world.called("cmf:change") {
-        return (
-            StatusCode::FORBIDDEN,
-            Json(json!({"errors": ["not allowed"]})),
-        );
-    }
-    world.noted_before_cmf = world.record().done.cmf.is_some();
-    let status = body["migration_status"].as_str().unwrap();
-    status.clone_into(&mut world.cmf_status);
-    (StatusCode::OK, Json(json!({})))
+async fn find(State(world): State<Shared>) -> Answer {
+    answer(&world, "cmf:find", |world| {
+        let record = json!([
+            {"server_id": "7", "server_name": "web-01", "migration_status": world.cmf_status},
+        ]);
+        (StatusCode::OK, Json(record))
+    })
 }
 
-async fn describe() -> Json<Value> {
-    Json(
-        json!({"location": "westeurope", "properties": {"storageProfile": {
-            "osDisk": {"managedDisk": {"id": "/disks/os"}}, "dataDisks": [],
-        }}}),
-    )
+async fn change(State(world): State<Shared>, Json(body): Json<Value>) -> Answer {
+    answer(&world, "cmf:change", |world| {
+        world.noted_before_cmf = world.record().done.cmf.is_some();
+        let status = body["migration_status"].as_str().unwrap();
+        status.clone_into(&mut world.cmf_status);
+        (StatusCode::OK, Json(json!({})))
+    })
 }
 
-async fn take(State(world): State<Shared>, Path(name): Path<String>) -> (StatusCode, Json<Value>) {
-    let mut world = world.get().unwrap().lock().unwrap();
-    if world.called("azure:snapshot") {
-        return (
-            StatusCode::FORBIDDEN,
-            Json(json!({"error": {"code": "Denied"}})),
-        );
-    }
-    let noted = world.record().done.snapshot;
-    world.noted_before_snapshot.push(noted);
-    let id = format!("/snapshots/{name}");
-    if world.snapshot_takes > 0 {
-        world.snapshot_takes -= 1;
-        let body = json!({"id": id, "properties": {"provisioningState": "Creating"}});
-        return (StatusCode::ACCEPTED, Json(body));
-    }
-    world.snapshots.push(id.clone());
-    let body = json!({"id": id, "properties": {"provisioningState": "Succeeded"}});
-    (StatusCode::CREATED, Json(body))
+async fn token(State(world): State<Shared>) -> Answer {
+    answer(&world, "azure:token", |_| {
+        (StatusCode::OK, Json(json!({"access_token": "x"})))
+    })
+}
+
+async fn describe(State(world): State<Shared>) -> Answer {
+    answer(&world, "azure:describe", |_| {
+        let storage = json!({"osDisk": {"managedDisk": {"id": "/disks/os"}}, "dataDisks": []});
+        let machine = json!({"location": "westeurope", "properties": {"storageProfile": storage}});
+        (StatusCode::OK, Json(machine))
+    })
+}
+
+async fn take(State(world): State<Shared>, Path(name): Path<String>) -> Answer {
+    answer(&world, "azure:snapshot", |world| {
+        let noted = world.record().done.snapshot;
+        world.noted_before_snapshot.push(noted);
+        let id = format!("/snapshots/{name}");
+        if world.snapshot_takes > 0 {
+            world.snapshot_takes -= 1;
+            let body = json!({"id": id, "properties": {"provisioningState": "Creating"}});
+            return (StatusCode::ACCEPTED, Json(body));
+        }
+        // The same name again is the same snapshot.
+        if !world.snapshots.contains(&id) {
+            world.snapshots.push(id.clone());
+        }
+        let body = json!({"id": id, "properties": {"provisioningState": "Succeeded"}});
+        (StatusCode::CREATED, Json(body))
+    })
 }
