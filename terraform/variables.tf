@@ -146,7 +146,7 @@ variable "cmdb_url" {
 }
 
 variable "agent_role_arn" {
-  description = "Role that a source assumes, with its managed node's own role and the AWS CLI, to install the replication agent; null when that own role is to be used as it is."
+  description = "Role that a source assumes, with its managed node's own role and the AWS CLI, to install the replication agent. A request to another account means the role of the same name there. Null when the node's own role is to be used as it is."
   type        = string
   default     = null
 }

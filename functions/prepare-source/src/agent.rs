@@ -10,7 +10,7 @@ use landfall_common::AwsResultExt;
 use landfall_domain::agent::Standing;
 use landfall_domain::installer::{self, Installation, Network, Platform};
 use landfall_domain::record::AgentCommand;
-use landfall_domain::request::{AgentKind, MigrationRequest, Step};
+use landfall_domain::request::{Account, AgentKind, MigrationRequest, Step};
 use landfall_domain::{ErrorName, MigrationRecord, StageError, digest};
 use landfall_mgn::identity;
 use serde_json::json;
@@ -254,16 +254,29 @@ fn commands(
             node.id, node.platform
         )));
     }
+    let role_arn = deps
+        .agent_role_arn
+        .as_deref()
+        .map(|arn| there(arn, request.account.as_ref()));
     Ok(installer::commands(
         node.platform,
         &Installation {
             region: &deps.region,
             source_vm_id: &request.source_vm_id,
-            role_arn: deps.agent_role_arn.as_deref(),
+            role_arn: role_arn.as_deref(),
             network: &network,
             devices,
         },
     ))
+}
+
+/// The installer's role in the account that the request goes to: an agent registers with the account of its credentials.
+fn there(role_arn: &str, account: Option<&Account>) -> String {
+    let mut parts: Vec<&str> = role_arn.splitn(6, ':').collect();
+    if let (Some(own), Some(account)) = (parts.get_mut(4), account) {
+        *own = &account.id;
+    }
+    parts.join(":")
 }
 
 async fn send(
@@ -313,6 +326,22 @@ mod tests {
             .ping_status(ping.into())
             .platform_type(platform.into())
             .build()
+    }
+
+    #[test]
+    fn the_agent_registers_where_the_request_goes() {
+        let arn = "arn:aws:iam::111111111111:role/landfall/agent:x";
+        let account = Account {
+            id: "222222222222".into(),
+            region: "eu-central-1".into(),
+            role_arn: None,
+            external_id: None,
+        };
+        assert_eq!(there(arn, None), arn);
+        assert_eq!(
+            there(arn, Some(&account)),
+            "arn:aws:iam::222222222222:role/landfall/agent:x"
+        );
     }
 
     #[test]
