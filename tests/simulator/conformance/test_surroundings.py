@@ -143,6 +143,111 @@ def test_the_sources_systems(simulator):
     assert simulator.call("GET", snapshot, headers=bearer)[0] == 404
 
 
+def basic(password="simulated"):
+    return {"Authorization": "Basic " + base64.b64encode(f"landfall@vsphere.local:{password}".encode()).decode()}
+
+
+def vcenter(simulator):
+    """A vCenter as its Automation API shows it: (status, body) of what is asked."""
+    status, _, token = simulator.call("POST", "/vsphere/api/session", headers=basic())
+    assert status == 201
+    session = {"vmware-api-session-id": json.loads(token)}
+
+    def ask(method, path):
+        status, _, text = simulator.call(method, f"/vsphere/api/{path}", headers=session)
+        return status, json.loads(text) if text else None
+
+    return ask
+
+
+def test_vcenter_shows_its_machines_to_whoever_signs_in(simulator):
+    names = {"vm-a": "web-01", "vm-b": "twin-01", "vm-c": "twin-01"}
+    machines = [machine(vm, hostname=name, power="vsphere", replicated=False) for vm, name in names.items()]
+    simulator.sim("POST", "seed", {"servers": [*machines, machine("vm-az", power="azure", replicated=False)]})
+    for headers in ({}, basic("wrong"), {"vmware-api-session-id": "none"}):
+        for method, path in (("POST", "session"), ("GET", "vcenter/vm")):
+            status, _, text = simulator.call(method, f"/vsphere/api/{path}", headers=headers)
+            assert (status, json.loads(text)["error_type"]) == (401, "UNAUTHENTICATED")
+    ask = vcenter(simulator)
+    found = ask("GET", "vcenter/vm")[1]
+    assert sorted(vm["name"] for vm in found) == ["twin-01", "twin-01", "web-01"]
+    assert len({vm["vm"] for vm in found}) == 3
+    twins = ask("GET", "vcenter/vm?names=twin-01")[1]
+    assert ask("GET", f"vcenter/vm?names=twin-01&vms={twins[1]['vm']}")[1] == [twins[1]]
+    assert ask("GET", f"vcenter/vm?names=web-01&vms={twins[1]['vm']}")[1] == []
+    assert ask("GET", "vcenter/vm/vm-9/power")[0] == 404
+    assert ask("DELETE", "session")[0] == 204
+    assert ask("GET", "vcenter/vm")[0] == 401
+
+
+def test_a_guest_in_vcenter_takes_its_time_to_shut_down(simulator):
+    seed = [machine("vm-a", power="vsphere", replicated=False), machine("vm-b", power="vsphere", replicated=False, vmwareTools=False)]
+    simulator.sim("POST", "clock", {"scale": 0.001})
+    simulator.sim("POST", "seed", {"servers": seed})
+    ask = vcenter(simulator)
+    with_tools, without = (f"vcenter/vm/{vm['vm']}" for vm in sorted(ask("GET", "vcenter/vm")[1], key=lambda vm: vm["name"]))
+
+    def states(vm):
+        return ask("GET", f"{vm}/power")[1]["state"], ask("GET", f"{vm}/guest/power")[1]["state"]
+
+    assert states(with_tools) == ("POWERED_ON", "RUNNING")
+    assert ask("GET", f"{with_tools}/tools")[1]["run_state"] == "RUNNING"
+    assert ask("POST", f"{with_tools}/guest/power?action=shutdown")[0] == 204
+    assert states(with_tools) == ("POWERED_ON", "SHUTTING_DOWN")
+    simulator.sim("POST", "clock", {"skipSeconds": 21})
+    assert states(with_tools) == ("POWERED_OFF", "NOT_RUNNING")
+    assert simulator.sim("GET", "state")["machines"]["vm-a"]["running"] is False
+    assert ask("POST", f"{with_tools}/power?action=stop")[1]["error_type"] == "ALREADY_IN_DESIRED_STATE"
+    assert ask("POST", f"{with_tools}/power?action=start")[0] == 204
+    assert states(with_tools) == ("POWERED_ON", "RUNNING")
+
+    assert ask("GET", f"{without}/tools")[1]["version_status"] == "NOT_INSTALLED"
+    assert ask("POST", f"{without}/guest/power?action=shutdown")[1]["error_type"] == "SERVICE_UNAVAILABLE"
+    assert ask("POST", f"{without}/power?action=stop")[0] == 204
+    assert states(without) == ("POWERED_OFF", "NOT_RUNNING")
+
+
+def test_vcenter_takes_a_snapshot_as_a_task(simulator):
+    simulator.sim("POST", "clock", {"scale": 0.001})
+    simulator.sim("POST", "seed", {"servers": [machine("vm-a", power="vsphere", replicated=False)]})
+    vm = vcenter(simulator)("GET", "vcenter/vm")[1][0]["vm"]
+    root = "/vsphere/sdk/vim25/8.0.1.0"
+    login = f"{root}/SessionManager/SessionManager/Login"
+    wrong = simulator.call("POST", login, {"userName": "landfall@vsphere.local", "password": "wrong"})
+    assert (wrong[0], json.loads(wrong[2])["_typeName"]) == (500, "InvalidLogin")
+    status, headers, _ = simulator.call("POST", login, {"userName": "landfall@vsphere.local", "password": "simulated"})
+    assert status == 200
+    session = {"vmware-api-session-id": headers["vmware-api-session-id"], "Content-Type": "application/json"}
+
+    def ask(method, path, body=None):
+        status, _, text = simulator.call(method, f"{root}/{path}", body, session)
+        return status, json.loads(text) if text else None
+
+    assert simulator.call("GET", f"/vsphere/sdk/vim25/7.0.0.0/VirtualMachine/{vm}/snapshot", headers=session)[0] == 404
+    assert json.loads(simulator.call("GET", f"{root}/VirtualMachine/{vm}/snapshot")[2])["_typeName"] == "NotAuthenticated"
+    # A property that is not set has no body.
+    assert ask("GET", f"VirtualMachine/{vm}/snapshot") == (200, None)
+    for name in ("first", "second"):
+        spec = {"name": name, "description": "a test", "memory": False}
+        status, task = ask("POST", f"VirtualMachine/{vm}/CreateSnapshotEx_Task", spec)
+        assert (status, task["type"]) == (200, "Task")
+        assert ask("GET", f"Task/{task['value']}/info")[1]["state"] == "running"
+        assert ask("POST", f"VirtualMachine/{vm}/CreateSnapshotEx_Task", spec)[1]["_typeName"] == "TaskInProgress"
+        assert task in ask("GET", f"VirtualMachine/{vm}/recentTask")[1]
+        simulator.sim("POST", "clock", {"skipSeconds": 31})
+        info = ask("GET", f"Task/{task['value']}/info")[1]
+        assert (info["state"], info["result"]["type"]) == ("success", "VirtualMachineSnapshot")
+    tree = ask("GET", f"VirtualMachine/{vm}/snapshot")[1]
+    first = tree["rootSnapshotList"][0]
+    assert (first["name"], first["childSnapshotList"][0]["name"]) == ("first", "second")
+    assert tree["currentSnapshot"] == info["result"] == first["childSnapshotList"][0]["snapshot"]
+    simulator.sim("POST", "clock", {"skipSeconds": 700})
+    assert ask("GET", f"VirtualMachine/{vm}/recentTask") == (200, [])
+    assert simulator.sim("GET", "state")["vsphereSnapshots"] == {"vm-a": ["first", "second"]}
+    assert ask("POST", "SessionManager/SessionManager/Logout")[0] == 204
+    assert ask("GET", f"VirtualMachine/{vm}/snapshot")[1]["_typeName"] == "NotAuthenticated"
+
+
 def test_the_control_plane_tells_what_was_called(simulator, mgn):
     server = simulator.seed("vm-1")["vm-1"]
     mgn.start_test(sourceServerIDs=[server])

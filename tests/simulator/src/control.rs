@@ -160,6 +160,7 @@ fn state(world: &World) -> Value {
         "machines": world.machines, "servers": world.here.servers, "jobs": world.here.jobs, "applications": world.here.applications,
         "waves": world.here.waves, "replicationTemplates": world.here.replication_templates, "launchTemplates": world.here.launch_templates,
         "ec2Aliases": world.aliases, "cmf": world.sources.cmf, "cmdb": world.sources.cmdb, "snapshots": world.sources.snapshots,
+        "vsphereSnapshots": world.sources.vsphere.snapshot_names(),
         "commands": world.here.commands, "faults": world.faults.rules(),
         "elsewhere": world.elsewhere.iter().map(elsewhere).collect::<Vec<_>>(),
     })

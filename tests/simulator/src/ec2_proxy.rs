@@ -1,4 +1,4 @@
-//! EC2 as the functions see it: `MiniStack`'s, with the seed's aliases put in, and with the one operation that
+//! EC2 as the functions see it: `MiniStack`'s, with the seed's aliases put in, and with the operations that
 //! `MiniStack` lacks.
 
 use std::collections::BTreeMap;
@@ -188,6 +188,78 @@ pub(crate) fn done(action: &str) -> String {
     )
 }
 
+/// `CreateSnapshots`, made of `MiniStack`'s `CreateSnapshot` for each volume of the instance: status and body. As EC2
+/// does, it answers before any of them is done.
+pub(crate) async fn create_snapshots(
+    proxy: &Proxy,
+    place: &Place,
+    form: &BTreeMap<String, String>,
+) -> Result<(u16, String), String> {
+    let ask = async |pairs: Vec<(String, String)>| {
+        let body = form_urlencoded::Serializer::new(String::new())
+            .append_pair("Version", "2016-11-15")
+            .extend_pairs(pairs)
+            .finish();
+        let response = proxy.send(place, Protocol::Form("ec2"), body.into_bytes()).await?;
+        let status = response.status();
+        let text = response.text().await.map_err(|e| e.to_string())?;
+        Ok::<_, String>((status.as_u16(), text))
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let instance = form
+        .get("InstanceSpecification.InstanceId")
+        .map_or("", String::as_str);
+    let (status, instances) = ask(vec![
+        pair("Action", "DescribeInstances"),
+        pair("InstanceId.1", instance),
+    ])
+    .await?;
+    if status != 200 {
+        return Ok((status, instances));
+    }
+    let copied = form
+        .iter()
+        .filter(|(name, _)| *name == "Description" || name.starts_with("TagSpecification."));
+    let copied: Vec<_> = copied
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let mut items = String::new();
+    for volume in volumes(&instances) {
+        let mut pairs = vec![pair("Action", "CreateSnapshot"), pair("VolumeId", volume)];
+        pairs.extend(copied.clone());
+        let (status, made) = ask(pairs).await?;
+        let Some(id) = between(&made, "<snapshotId>", "</snapshotId>") else {
+            return Ok((status, made));
+        };
+        let _ = write!(
+            items,
+            "<item><snapshotId>{id}</snapshotId><volumeId>{volume}</volumeId><state>pending</state><progress></progress></item>"
+        );
+    }
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<CreateSnapshotsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>{}</requestId><snapshotSet>{items}</snapshotSet></CreateSnapshotsResponse>",
+        uuid::Uuid::new_v4()
+    );
+    Ok((200, body))
+}
+
+/// The volumes of the instances in an answer.
+fn volumes(text: &str) -> Vec<&str> {
+    let mut found: Vec<&str> = text
+        .split("<volumeId>")
+        .skip(1)
+        .filter_map(|rest| rest.split('<').next())
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    rest.split_once(end).map(|(inner, _)| inner)
+}
+
 /// `DescribeInstanceTypeOfferings`: every known type in every zone.
 pub(crate) fn offerings(form: &BTreeMap<String, String>, region: &str) -> String {
     let by_zone = form
@@ -316,6 +388,14 @@ mod tests {
             "<groupSet><item>sg-1a</item><item>sg-2b</item></groupSet><x><item>sg-3c</item></x>";
         let wanted = "<groupSet><groupId>sg-1a</groupId><groupId>sg-2b</groupId></groupSet><x><item>sg-3c</item></x>";
         assert_eq!(repaired(given), wanted);
+    }
+
+    #[test]
+    fn each_volume_of_an_instance_is_found_once() {
+        let text = "<item><ebs><volumeId>vol-1</volumeId></ebs></item><ebs><volumeId>vol-2</volumeId></ebs>\
+                    <volumeId>vol-1</volumeId>";
+        assert_eq!(volumes(text), ["vol-1", "vol-2"]);
+        assert!(volumes("<reservationSet/>").is_empty());
     }
 
     #[test]

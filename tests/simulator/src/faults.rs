@@ -28,7 +28,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
-    /// `mgn`, `ssm`, `servicequotas`, `ec2`, `events`, `cmf`, `cmdb`, `azure`; `*` for any.
+    /// `mgn`, `ssm`, `servicequotas`, `ec2`, `events`, `cmf`, `cmdb`, `azure`, `vsphere`; `*` for any.
     #[serde(default = "any")]
     pub service: String,
     /// The operation; `*` for any.

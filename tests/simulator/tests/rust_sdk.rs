@@ -5,6 +5,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_sdk_mgn::Client;
@@ -15,6 +16,9 @@ use aws_sdk_mgn::types::{
     ChangeServerLifeCycleStateSourceServerLifecycleState, DescribeJobsRequestFilters, JobStatus,
     LaunchStatus,
 };
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
 use landfall_simulator::{Config, Simulator};
 use serde_json::{Value, json};
 
@@ -159,4 +163,98 @@ async fn of_many_callers_one_starts_the_server() {
         client.describe_jobs().send().await.unwrap().items().len(),
         1
     );
+}
+
+/// What an emulator was asked: the Region that the request was signed for, and its form.
+type Asked = Arc<Mutex<Vec<(String, String)>>>;
+
+/// Stands for MiniStack, which has an instance with two volumes and no `CreateSnapshots`.
+async fn emulator(State(asked): State<Asked>, headers: HeaderMap, form: String) -> String {
+    let signed = headers["authorization"].to_str().unwrap();
+    let region = signed.split('/').nth(2).unwrap().to_owned();
+    let mut asked = asked.lock().unwrap();
+    asked.push((region, form.clone()));
+    if form.contains("Action=DescribeInstances") {
+        let volume = |id: &str| format!("<item><ebs><volumeId>{id}</volumeId></ebs></item>");
+        return format!(
+            "<DescribeInstancesResponse>{}{}</DescribeInstancesResponse>",
+            volume("vol-a"),
+            volume("vol-b")
+        );
+    }
+    format!(
+        "<CreateSnapshotResponse><snapshotId>snap-{}</snapshotId></CreateSnapshotResponse>",
+        asked.len()
+    )
+}
+
+#[tokio::test]
+async fn every_volume_gets_a_snapshot_in_the_region_that_was_asked() {
+    let asked = Asked::default();
+    let router = Router::new()
+        .fallback(emulator)
+        .with_state(Arc::clone(&asked));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let simulator = Simulator::start(Config {
+        ministack_url: Some(url),
+        ..Config::default()
+    })
+    .await
+    .unwrap();
+    let config = aws_sdk_ec2::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(simulator.url())
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .build();
+    let ec2 = aws_sdk_ec2::Client::from_conf(config);
+    let tags = aws_sdk_ec2::types::TagSpecification::builder()
+        .resource_type("snapshot".into())
+        .tags(
+            aws_sdk_ec2::types::Tag::builder()
+                .key("landfall:snapshot")
+                .value("x")
+                .build(),
+        )
+        .build();
+    let instance = aws_sdk_ec2::types::InstanceSpecification::builder()
+        .instance_id("i-1")
+        .build();
+    let answer = ec2
+        .create_snapshots()
+        .instance_specification(instance)
+        .description("a test")
+        .tag_specifications(tags)
+        .send()
+        .await
+        .unwrap();
+    let taken: Vec<_> = answer
+        .snapshots()
+        .iter()
+        .map(|snapshot| {
+            (
+                snapshot.snapshot_id().unwrap(),
+                snapshot.volume_id().unwrap(),
+                snapshot.state().unwrap().as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        taken,
+        [
+            ("snap-2", "vol-a", "pending"),
+            ("snap-3", "vol-b", "pending")
+        ]
+    );
+    let asked = asked.lock().unwrap();
+    assert!(asked.iter().all(|(region, _)| region == "eu-west-1"));
+    assert!(asked[0].1.contains("InstanceId.1=i-1"));
+    for (_, form) in &asked[1..] {
+        assert!(
+            form.contains("TagSpecification.1.Tag.1.Key=landfall%3Asnapshot"),
+            "{form}"
+        );
+    }
 }

@@ -235,6 +235,8 @@ async fn form_call(sim: &Sim, headers: &HeaderMap, body: &Bytes) -> Response {
         ("ec2", "DescribeInstanceTypeOfferings") => {
             Ok(xml(200, ec2_proxy::offerings(&form, &place.region)))
         }
+        // MiniStack has CreateSnapshot alone.
+        ("ec2", "CreateSnapshots") => create_snapshots(sim, &place, &form).await,
         // MiniStack has no such operation; what it would change is not looked at by anybody here.
         ("ec2", "ModifyInstanceAttribute") => Ok(xml(200, ec2_proxy::done(&action))),
         ("ec2", "GetEbsEncryptionByDefault" | "GetEbsDefaultKmsKeyId") => {
@@ -260,6 +262,18 @@ async fn simulate(sim: &Sim, place: &Place, form: &Form) -> ApiResult<Response> 
     let ministack = sim.ministack.as_ref().map(|it| it.at(place));
     let body = iam::simulate(ministack.as_ref(), place, form, each).await?;
     Ok(xml(200, body))
+}
+
+/// Takes a snapshot of each of an instance's volumes, one by one, as `MiniStack` can.
+async fn create_snapshots(sim: &Sim, place: &Place, form: &Form) -> ApiResult<Response> {
+    let unavailable = |why: String| ApiError::new("Unavailable", 503, why);
+    let proxy = sim.proxy.as_ref().ok_or_else(|| {
+        unavailable("The simulator was started without --ministack-url.".to_owned())
+    })?;
+    let (status, body) = ec2_proxy::create_snapshots(proxy, place, form)
+        .await
+        .map_err(|error| unavailable(format!("MiniStack did not answer: {error}")))?;
+    Ok(xml(status, body))
 }
 
 /// A refusal in the service's own XML.

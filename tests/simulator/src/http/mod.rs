@@ -9,14 +9,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::control;
 use crate::sim::Sim;
-use crate::source_apis::{Answer, azure, cmdb, cmf};
+use crate::source_apis::{Answer, azure, cmdb, cmf, vsphere};
 use crate::world::BOOT;
 
 /// No request of any simulated service is larger.
@@ -51,7 +51,7 @@ async fn route(State(sim): State<Arc<Sim>>, request: Request) -> Response {
         "_sim" => plain(&control::answer(&sim, method, rest, &query, &body).await),
         "sink" if method == "POST" => sink(&sim, rest, &parts.headers, &body),
         "targets" if method == "GET" => plain(&target(&sim, rest)),
-        "cmf" | "cmdb" | "azure" => {
+        "cmf" | "cmdb" | "azure" | "vsphere" => {
             source(&sim, first, method, rest, &query, &parts.headers, &body).await
         }
         _ => aws::answer(&sim, method, &path, &query, &parts.headers, &body).await,
@@ -60,15 +60,22 @@ async fn route(State(sim): State<Arc<Sim>>, request: Request) -> Response {
 
 fn plain(answer: &Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if answer.body.is_null() {
-        return status.into_response();
+    let mut response = if answer.body.is_null() {
+        status.into_response()
+    } else {
+        (
+            status,
+            [(header::CONTENT_TYPE, "application/json")],
+            answer.body.to_string(),
+        )
+            .into_response()
+    };
+    if let Some((name, value)) = &answer.header
+        && let Ok(value) = HeaderValue::from_str(value)
+    {
+        response.headers_mut().insert(*name, value);
     }
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/json")],
-        answer.body.to_string(),
-    )
-        .into_response()
+    response
 }
 
 fn sink(sim: &Sim, name: &str, headers: &HeaderMap, body: &Bytes) -> Response {
@@ -150,7 +157,10 @@ async fn source(
     let path = percent_encoding::percent_decode_str(path)
         .decode_utf8_lossy()
         .into_owned();
-    let operation = format!("{method} /{path}");
+    let mut operation = format!("{method} /{path}");
+    if let Some((_, action)) = query.iter().find(|(name, _)| name == "action") {
+        operation = format!("{operation}?action={action}");
+    }
     let rule = sim.world().faults.meet(system, &operation);
     if let Some(refusal) = rule.as_ref().and_then(crate::faults::Rule::refusal) {
         reply::log(
@@ -177,6 +187,18 @@ async fn source(
                 cmf::answer(&mut world.sources, method, &path, name, &input)
             }
             "cmdb" => cmdb::answer(&mut world.sources, method, &path, &input),
+            "vsphere" => {
+                let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+                let request = vsphere::Request {
+                    method,
+                    path: &path,
+                    query,
+                    authorization: text(header::AUTHORIZATION.as_str()),
+                    session: text(vsphere::SESSION_HEADER),
+                    body: &input,
+                };
+                vsphere::answer(&mut world, &request)
+            }
             _ => azure::answer(
                 &mut world,
                 method,

@@ -1,9 +1,10 @@
-//! The systems on the source's side that Landfall talks to: Azure's power and snapshots, Cloud Migration Factory,
-//! a `ServiceNow` CMDB.
+//! The systems on the source's side that Landfall talks to: power and snapshots in Azure and vSphere, Cloud Migration
+//! Factory, a `ServiceNow` CMDB.
 
 pub mod azure;
 pub mod cmdb;
 pub mod cmf;
+pub mod vsphere;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,8 @@ pub struct SourceApis {
     pub cmdb: BTreeMap<String, BTreeMap<String, Value>>,
     /// Azure snapshots by path.
     pub snapshots: BTreeMap<String, Value>,
+    /// The vCenter Server.
+    pub vsphere: vsphere::Vsphere,
 }
 
 /// An answer of one of them.
@@ -27,10 +30,21 @@ pub struct Answer {
     pub status: u16,
     /// The body; none when null.
     pub body: Value,
+    /// A header beside the usual ones.
+    pub header: Option<(&'static str, String)>,
 }
 
 impl Answer {
     pub(crate) fn new(status: u16, body: Value) -> Self {
-        Self { status, body }
+        Self {
+            status,
+            body,
+            header: None,
+        }
+    }
+
+    fn with_header(mut self, name: &'static str, value: String) -> Self {
+        self.header = Some((name, value));
+        self
     }
 }

@@ -65,6 +65,9 @@ pub struct Machine {
     /// What can switch it on and off.
     #[serde(default)]
     pub power: PowerKind,
+    /// Whether VMware Tools run in it.
+    #[serde(default = "yes")]
+    pub vmware_tools: bool,
     /// Seconds that its initial sync takes.
     #[serde(default = "quarter_of_an_hour")]
     pub replication_seconds: u32,
