@@ -7,7 +7,9 @@ locals {
   any_region_ec2 = "arn:${local.partition}:ec2:*:${local.account}"
   any_region_ssm = "arn:${local.partition}:ssm:*"
   any_key        = "arn:${local.partition}:kms:*:*"
-  hosted_zones   = length(var.hosted_zone_ids) == 0 ? ["*"] : var.hosted_zone_ids
+
+  any_region_snapshot = "arn:${local.partition}:ec2:*::snapshot/*"
+  hosted_zones        = length(var.hosted_zone_ids) == 0 ? ["*"] : var.hosted_zone_ids
 
   # Every function records its progress and says so on the bus.
   base_access = ["state", "publish"]
@@ -269,6 +271,43 @@ locals {
     explain-refusals = {
       actions   = ["sts:DecodeAuthorizationMessage"] # no resource-level permissions
       resources = ["*"]
+    }
+    source-accounts = {
+      actions   = ["sts:AssumeRole"]
+      resources = var.source_role_arns
+    }
+
+    # Sources on EC2 in this account. Which is for the operator to say: a message names any instance it likes.
+    # CreateSnapshots needs the permission for the instance, its volumes and the snapshots, which belong to no account.
+    source-snapshots = {
+      actions = ["ec2:CreateSnapshots"]
+      resources = length(var.source_instance_arns) == 0 ? [] : concat(
+        var.source_instance_arns, ["${local.any_region_ec2}:volume/*", local.any_region_snapshot],
+      )
+    }
+    source-snapshot-tags = {
+      actions   = ["ec2:CreateTags"]
+      resources = length(var.source_instance_arns) == 0 ? [] : [local.any_region_snapshot]
+      condition = { StringEquals = { "ec2:CreateAction" = "CreateSnapshots" } }
+    }
+    source-snapshots-read = {
+      actions   = ["ec2:DescribeSnapshots"]
+      resources = length(var.source_instance_arns) == 0 ? [] : ["*"]
+    }
+    source-stop = {
+      actions   = ["ec2:StopInstances"]
+      resources = var.source_instance_arns
+    }
+    source-start = {
+      actions   = ["ec2:StartInstances"]
+      resources = var.source_instance_arns
+    }
+    # EC2 opens encrypted volumes with its caller's permissions.
+    # https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+    source-keys = {
+      actions   = ["kms:CreateGrant"]
+      resources = length(var.source_instance_arns) == 0 ? [] : ["arn:${local.partition}:kms:*:${local.account}:key/*"]
+      condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
     }
   }
 

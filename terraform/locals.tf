@@ -80,7 +80,8 @@ locals {
       access = [
         "mgn-servers", "mgn-launch-settings-read", "mgn-launch-settings", "mgn-replication-settings-read",
         "mgn-replication-settings", "launch-template-read", "launch-template-version", "launch-template-default",
-        "source-nodes", "source-commands", "source-secrets", "target-accounts", "explain-refusals",
+        "source-nodes", "source-commands", "source-secrets", "source-accounts", "source-snapshots", "source-snapshot-tags",
+        "source-snapshots-read", "target-accounts", "explain-refusals",
       ]
     }
     trigger-migration = {
@@ -125,7 +126,7 @@ locals {
       }
       access = [
         "state-claims", "mgn-servers", "mgn-finalize", "dns", "instances-read", "instance-protection", "instance-tags",
-        "source-secrets", "target-accounts", "explain-refusals",
+        "source-secrets", "source-accounts", "source-stop", "target-accounts", "explain-refusals",
       ]
     }
     callback = {
@@ -152,7 +153,7 @@ locals {
       access = [
         "state-waits", "mgn-servers", "mgn-jobs", "mgn-job-log", "mgn-lifecycle", "mgn-terminate", "mgn-terminates-on-ec2",
         "mgn-launch-settings", "launch-template-default", "dns", "instances-read", "instance-protection", "source-secrets",
-        "target-accounts", "explain-refusals",
+        "source-accounts", "source-start", "source-keys", "target-accounts", "explain-refusals",
       ]
     }
   }

@@ -121,7 +121,7 @@ variable "callback_allow" {
 }
 
 variable "source_api_allow" {
-  description = "Origins (scheme://host:port) that a request's sourceControl.endpoint may name: the source's credentials are sent there. Empty allows the public cloud's own only."
+  description = "Origins (scheme://host:port) that a request's sourceControl.endpoint may name: the source's credentials are sent there. Empty allows public Azure only."
   type        = list(string)
   default     = []
 }
@@ -184,6 +184,23 @@ variable "target_role_arns" {
   description = "Roles in other accounts that a request's account.roleArn may name."
   type        = list(string)
   default     = []
+}
+
+variable "source_role_arns" {
+  description = "Roles in other accounts that a request's sourceControl.roleArn may name: EC2 instances there may be snapshotted, stopped and started. Apart from target_role_arns: an account that takes servers need not be one whose servers may be stopped."
+  type        = list(string)
+  default     = []
+}
+
+variable "source_instance_arns" {
+  description = "EC2 instances of this account, in any Region, that a request's sourceControl may name; patterns such as arn:aws:ec2:eu-west-1:123456789012:instance/* are fine."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.source_instance_arns : can(regex("^arn:aws[a-z-]*:ec2:[a-z0-9*-]+:[0-9]{12}:instance/.+$", arn))])
+    error_message = "source_instance_arns must be ARNs of EC2 instances, such as arn:aws:ec2:eu-west-1:123456789012:instance/i-0123456789abcdef0."
+  }
 }
 
 variable "hosted_zone_ids" {

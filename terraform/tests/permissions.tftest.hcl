@@ -186,7 +186,7 @@ run "other_accounts_only_when_named" {
 
   assert {
     condition     = !contains(flatten([for statements in values(local.function_statements) : statements[*].actions]), "sts:AssumeRole")
-    error_message = "Without target roles nobody assumes one."
+    error_message = "Without target and source roles nobody assumes one."
   }
 }
 
@@ -230,4 +230,82 @@ run "target_roles" {
     ]) == ["arn:aws:iam::210987654321:role/landfall-target"]
     error_message = "Only the named roles may be assumed."
   }
+}
+
+run "sources_only_when_named" {
+  command = plan
+
+  assert {
+    condition = length(setintersection(
+      flatten([
+        for statements in values(local.function_statements) : [
+          for statement in statements : statement.actions if try(statement.condition.Bool["aws:ViaAWSService"], null) == null
+        ]
+      ]),
+      ["ec2:CreateSnapshots", "ec2:DescribeSnapshots", "ec2:StartInstances", "ec2:StopInstances", "kms:CreateGrant"],
+    )) == 0
+    error_message = "Without source instances nobody may stop one."
+  }
+}
+
+# What the stages' code calls for a source on EC2, beside what they may do anyway.
+run "sources_on_ec2" {
+  command = plan
+
+  variables {
+    source_instance_arns = ["arn:aws:ec2:eu-west-1:123456789012:instance/*"]
+    source_role_arns     = ["arn:aws:iam::210987654321:role/landfall-source"]
+  }
+
+  assert {
+    condition = {
+      for name, statements in local.function_statements : name => join(" ", sort([
+        for statement in statements : "${join(" ", statement.actions)} ${join(" ", statement.resources)}"
+        if startswith(statement.sid, "Source") && !contains(["SourceNodes", "SourceCommands", "SourceCommandResults", "SourceSecrets"], statement.sid)
+      ])) if contains(["prepare-source", "finalize-cutover", "rollback"], name)
+      } == {
+      prepare-source = join(" ", [
+        "ec2:CreateSnapshots arn:aws:ec2:eu-west-1:123456789012:instance/* arn:aws:ec2:*:123456789012:volume/* arn:aws:ec2:*::snapshot/*",
+        "ec2:CreateTags arn:aws:ec2:*::snapshot/*", "ec2:DescribeSnapshots *",
+        "sts:AssumeRole arn:aws:iam::210987654321:role/landfall-source",
+      ])
+      finalize-cutover = join(" ", [
+        "ec2:StopInstances arn:aws:ec2:eu-west-1:123456789012:instance/*",
+        "sts:AssumeRole arn:aws:iam::210987654321:role/landfall-source",
+      ])
+      rollback = join(" ", [
+        "ec2:StartInstances arn:aws:ec2:eu-west-1:123456789012:instance/*", "kms:CreateGrant arn:aws:kms:*:123456789012:key/*",
+        "sts:AssumeRole arn:aws:iam::210987654321:role/landfall-source",
+      ])
+    }
+    error_message = "A stage may do something else with a source than what its code calls, or with another source."
+  }
+  assert {
+    condition = alltrue([
+      for name, statements in local.function_statements : alltrue([
+        for statement in statements : !contains(statement.resources, "arn:aws:iam::210987654321:role/landfall-source")
+      ]) if !contains(["prepare-source", "finalize-cutover", "rollback"], name)
+    ])
+    error_message = "A role of a source is for the stages that touch the source."
+  }
+  assert {
+    condition = {
+      for statement in flatten(values(local.function_statements)) : statement.sid => statement.condition
+      if contains(["SourceSnapshotTags", "SourceKeys"], statement.sid)
+      } == {
+      SourceSnapshotTags = { StringEquals = { "ec2:CreateAction" = "CreateSnapshots" } }
+      SourceKeys         = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
+    }
+    error_message = "Only new snapshots are tagged, and only EC2 gets a grant."
+  }
+}
+
+run "a_source_is_an_instance" {
+  command = plan
+
+  variables {
+    source_instance_arns = ["*"]
+  }
+
+  expect_failures = [var.source_instance_arns]
 }
