@@ -200,7 +200,9 @@ pub(crate) async fn create_snapshots(
             .append_pair("Version", "2016-11-15")
             .extend_pairs(pairs)
             .finish();
-        let response = proxy.send(place, Protocol::Form("ec2"), body.into_bytes()).await?;
+        let response = proxy
+            .send(place, Protocol::Form("ec2"), body.into_bytes())
+            .await?;
         let status = response.status();
         let text = response.text().await.map_err(|e| e.to_string())?;
         Ok::<_, String>((status.as_u16(), text))

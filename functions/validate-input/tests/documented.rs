@@ -1,0 +1,54 @@
+//! The page of findings tells of every finding, and of nothing else.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails as the test does"
+)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Names in the checks that are states of MGN's, KMS's or our own.
+const STATES: [&str; 8] = [
+    "CUTTING_OVER",
+    "INITIAL_SYNC",
+    "NOT_READY",
+    "PENDING_INSTALLATION",
+    "READY_FOR_CUTOVER",
+    "READY_FOR_TEST",
+    "SYMMETRIC_DEFAULT",
+    "A_NEW_STATE",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Every text in quotes that looks like a code.
+fn codes(text: &str, quote: char) -> BTreeSet<String> {
+    let is_code = |word: &&str| {
+        word.contains('_')
+            && word.starts_with(|c: char| c.is_ascii_uppercase())
+            && word
+                .chars()
+                .all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit())
+    };
+    let words = text.lines().flat_map(|line| line.split(quote).skip(1).step_by(2));
+    words.filter(is_code).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_lists_the_codes_that_the_checks_give() {
+    let mut given = BTreeSet::new();
+    let checks = root().join("functions/validate-input/src/checks");
+    let files = std::fs::read_dir(checks).unwrap().map(|file| file.unwrap().path());
+    for file in files.chain([root().join("shared/accounts/src/refusal.rs")]) {
+        given.extend(codes(&std::fs::read_to_string(file).unwrap(), '"'));
+    }
+    given.retain(|code| !STATES.contains(&code.as_str()));
+    let page = std::fs::read_to_string(root().join("docs/PREFLIGHT.md")).unwrap();
+    let rows: String = page.lines().filter(|line| line.starts_with("| `")).fold(
+        String::new(),
+        |rows, line| rows + line.split('|').nth(1).unwrap() + "\n",
+    );
+    assert_eq!(codes(&rows, '`'), given);
+}
