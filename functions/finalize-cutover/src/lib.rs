@@ -28,6 +28,7 @@ use landfall_domain::{
 };
 use landfall_external::LazyHttp;
 use landfall_external::dns::Dns;
+use landfall_external::source::{Access, Ec2Sources};
 use landfall_mgn::Mgn;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -52,6 +53,8 @@ pub struct Deps {
     pub secrets: aws_sdk_secretsmanager::Client,
     /// For everything that is not AWS.
     pub http: LazyHttp,
+    /// The way to sources that run on EC2.
+    pub ec2_sources: Ec2Sources,
     /// Origins that a request's `sourceControl.endpoint` may have.
     pub source_api_allow: Vec<String>,
     /// The CMDB, where there is one.
@@ -73,6 +76,7 @@ impl Deps {
             dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
             secrets: aws_sdk_secretsmanager::Client::new(aws),
             http: LazyHttp::default(),
+            ec2_sources: Ec2Sources::new(aws),
             source_api_allow: env.list("LANDFALL_SOURCE_API_ALLOW"),
             cmdb_url: env.optional("LANDFALL_CMDB_URL"),
             cmf_url: env.optional("LANDFALL_CMF_URL"),
@@ -101,6 +105,16 @@ impl Deps {
                 ..self.clone()
             }),
         })
+    }
+
+    /// What the source's machine is reached with, in the deployment's own account.
+    fn sources(&self) -> Access<'_> {
+        Access {
+            http: &self.http,
+            secrets: &self.secrets,
+            ec2: &self.ec2_sources,
+            allowed: &self.source_api_allow,
+        }
     }
 }
 
@@ -180,7 +194,8 @@ async fn finalize(
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
     if record.status != Status::Finalizing {
-        let change = Change::to(Status::Finalizing, EventType::FinalizeStarted);
+        let change = Change::to(Status::Finalizing, EventType::FinalizeStarted)
+            .evidence(source::intent(&record.request));
         record = Box::pin(deps.journal.advance(record, change, now)).await?;
     }
     // Before the users are moved: is there a target that can be finalized at all?

@@ -1,42 +1,51 @@
 //! The source: powered off, so that two copies never serve users at once.
 
-use jiff::Timestamp;
-use landfall_domain::{ErrorName, MigrationRecord, StageError};
-use landfall_external::azure::{Azure, Power};
-use serde_json::Value;
+use jiff::{SignedDuration, Timestamp};
+use landfall_domain::{ErrorName, MigrationRecord, MigrationRequest, StageError};
+use landfall_external::source::{self, Machine, Power, SourceMachine as _};
+use serde_json::{Value, json};
 
 use crate::{Deps, REFUSED, step};
+
+/// How long the source's operating system may take to shut down before its power is cut.
+const GRACE: SignedDuration = SignedDuration::from_mins(5);
+
+/// The outcome where nobody controls the source.
+const LEFT: &str =
+    "left to a person: the request names no sourceControl that could power the source off";
+
+/// What is about to happen to the source, for the history: a person who must do it should read that before the end.
+pub(crate) fn intent(request: &MigrationRequest) -> Value {
+    let power_off = match request.controlled_source() {
+        Some(_) => "to be done",
+        None => LEFT,
+    };
+    json!({ "sourcePowerOff": power_off })
+}
 
 /// Powers the source off where somebody controls it.
 pub(crate) async fn power_off(
     deps: &Deps,
+    record: MigrationRecord,
+    now: Timestamp,
+    evidence: &mut Vec<Value>,
+) -> Result<MigrationRecord, StageError> {
+    let Some(machine) = source::connect(&deps.sources(), &record.request, REFUSED).await? else {
+        evidence.push(step("SOURCE_POWER_OFF", LEFT));
+        return Ok(record);
+    };
+    let outcome = bring_down(deps, &machine, record, now, evidence).await;
+    machine.close().await;
+    outcome
+}
+
+async fn bring_down(
+    deps: &Deps,
+    machine: &Machine,
     mut record: MigrationRecord,
     now: Timestamp,
     evidence: &mut Vec<Value>,
 ) -> Result<MigrationRecord, StageError> {
-    if record.request.source_control.is_none() {
-        evidence.push(step(
-            "SOURCE_POWER_OFF",
-            "left to a person: no sourceControl",
-        ));
-        return Ok(record);
-    }
-    let http = deps.http.get()?;
-    let Some(machine) = Azure::connect(
-        &http,
-        &deps.secrets,
-        &record.request,
-        &deps.source_api_allow,
-        REFUSED,
-    )
-    .await?
-    else {
-        evidence.push(step(
-            "SOURCE_POWER_OFF",
-            "left to a person: sourceControl is none",
-        ));
-        return Ok(record);
-    };
     let power = machine.power().await?;
     if power == Power::Off && record.done.source_powered_off_at.is_none() {
         // Somebody else did, so a rollback leaves it off.
@@ -48,16 +57,26 @@ pub(crate) async fn power_off(
         record.done.source_powered_off_at = Some(now.to_string());
         record = deps.journal.store.save(record, now).await?;
     }
-    if !matches!(power, Power::Off | Power::Stopping) {
-        machine.power_off().await?;
-        if machine.power().await? != Power::Off {
+    if power != Power::Off {
+        if is_overdue(&record, now) {
+            tracing::warn!("the source does not shut down by itself; its power is cut");
+            machine.force_off().await?;
+        } else if power != Power::Stopping {
+            machine.power_off().await?;
+        }
+        if power == Power::Stopping || machine.power().await? != Power::Off {
             return Err(going_off(&record));
         }
-    } else if power == Power::Stopping {
-        return Err(going_off(&record));
     }
     evidence.push(step("SOURCE_POWER_OFF", "off"));
     Ok(record)
+}
+
+/// Whether the shutdown was asked for so long ago that it will not come to an end by itself.
+fn is_overdue(record: &MigrationRecord, now: Timestamp) -> bool {
+    let asked = record.done.source_powered_off_at.as_deref();
+    let asked: Option<Timestamp> = asked.and_then(|at| at.parse().ok());
+    asked.is_some_and(|at| now.duration_since(at) > GRACE)
 }
 
 fn going_off(record: &MigrationRecord) -> StageError {

@@ -9,6 +9,7 @@
     reason = "helpers of tests"
 )]
 
+mod source;
 mod world;
 
 use finalize_cutover::{Deps, handle};
@@ -33,11 +34,19 @@ impl Stage {
             dns: parts.dns.clone(),
             secrets: parts.secrets.clone(),
             http: parts.http.clone(),
+            ec2_sources: parts.ec2_sources.clone(),
             source_api_allow: parts.source_api_allow.clone(),
             cmdb_url: parts.cmdb_url.clone(),
             cmf_url: parts.cmf_url.clone(),
         };
         Self { parts, deps }
+    }
+
+    /// A source that runs elsewhere than in Azure.
+    async fn on(kind: &str) -> Self {
+        let stage = Self::new().await;
+        stage.parts.source_on(kind);
+        stage
     }
 
     async fn run(&self, members: Value) -> Result<Value, StageError> {
@@ -265,16 +274,6 @@ async fn an_alias_is_refused_before_any_name_is_changed() {
     assert_eq!(error.name, ErrorName::CutoverError);
     assert!(error.message.contains("alias"), "{error}");
     assert_eq!(stage.parts.world().count("ChangeResourceRecordSets"), 0);
-}
-
-#[tokio::test]
-async fn a_source_that_somebody_else_switched_off_is_not_ours_to_start_again() {
-    let stage = Stage::new().await;
-    stage.parts.world().power = "deallocated".into();
-    stage.finish().await.unwrap();
-    let world = stage.parts.world();
-    assert_eq!(world.count("azure:POST:deallocate"), 0);
-    assert_eq!(world.record().done.source_powered_off_at, None);
 }
 
 #[tokio::test]

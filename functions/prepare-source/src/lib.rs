@@ -27,6 +27,7 @@ use landfall_domain::{
     EventType, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
 };
 use landfall_external::LazyHttp;
+use landfall_external::source::{Access, Ec2Sources};
 use landfall_mgn::Mgn;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,6 +52,8 @@ pub struct Deps {
     pub secrets: aws_sdk_secretsmanager::Client,
     /// For the source's platform and Cloud Migration Factory.
     pub http: LazyHttp,
+    /// The way to sources that run on EC2.
+    pub ec2_sources: Ec2Sources,
     /// The Region the agent replicates to.
     pub region: String,
     /// Origins that a request's `sourceControl.endpoint` may have.
@@ -77,6 +80,7 @@ impl Deps {
             ssm: aws_sdk_ssm::Client::new(aws),
             secrets: aws_sdk_secretsmanager::Client::new(aws),
             http: LazyHttp::default(),
+            ec2_sources: Ec2Sources::new(aws),
             region: aws
                 .region()
                 .map_or_else(|| env.required("AWS_REGION"), ToString::to_string),
@@ -119,6 +123,16 @@ impl Deps {
                 ..self.clone()
             }),
         })
+    }
+
+    /// What the source's machine is reached with, in the deployment's own account.
+    fn sources(&self) -> Access<'_> {
+        Access {
+            http: &self.http,
+            secrets: &self.secrets,
+            ec2: &self.ec2_sources,
+            allowed: &self.source_api_allow,
+        }
     }
 }
 

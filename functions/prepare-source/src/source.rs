@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use landfall_domain::record::PreviousStatus;
-use landfall_domain::request::{AgentKind, MigrationRequest, SourceControlKind, Step};
+use landfall_domain::request::{AgentKind, MigrationRequest, Step};
 use landfall_domain::{ErrorName, MigrationRecord, StageError, WorkflowPlan};
-use landfall_external::azure::{self, Azure};
 use landfall_external::cmf::Cmf;
+use landfall_external::source::{self, SourceMachine as _};
 use serde_json::{Value, json};
 
 use crate::Deps;
@@ -15,10 +15,7 @@ const CMF_STATUS: &str = "Landfall: preparing";
 
 /// What is about to happen, for the history: also what is left to a person.
 pub(crate) fn intent(request: &MigrationRequest) -> Value {
-    let controlled = request
-        .source_control
-        .as_ref()
-        .is_some_and(|control| control.kind != SourceControlKind::None);
+    let controlled = request.controlled_source().is_some();
     let snapshot = match (request.wants(Step::Freeze), controlled) {
         (true, true) => "to be taken",
         (true, false) => "left to a person: the request names no sourceControl that could take it",
@@ -36,7 +33,7 @@ pub(crate) fn intent(request: &MigrationRequest) -> Value {
 /// Takes the source's snapshot where `freeze` is asked for and somebody controls the source, once.
 ///
 /// The record tells of it before it is asked for: `done.snapshot` is the snapshot's name from then on, and its ID once
-/// it is taken. A run that is cut off, or given up while Azure still works, leaves a snapshot that is paid for.
+/// it is taken. A run that is cut off, or given up while the platform still works, leaves a snapshot that is paid for.
 ///
 /// # Errors
 /// `DependencyUnavailable` while the platform takes it, which may be for minutes; `SourcePreparationError` for a refusal.
@@ -45,37 +42,27 @@ pub(crate) async fn snapshot(
     mut record: MigrationRecord,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
-    let request = &record.request;
-    let controlled = request
-        .source_control
-        .as_ref()
-        .is_some_and(|control| control.kind != SourceControlKind::None);
     // The name is the idempotency key: the second run finds the first one's snapshot.
-    let name = azure::snapshot_name(&format!(
+    let name = source::snapshot_name(&format!(
         "landfall-{}-{}",
         record.migration_id, record.attempt
     ));
     let noted = record.done.snapshot.as_ref();
     let taken = noted.is_some_and(|note| *note != name);
-    if !request.wants(Step::Freeze) || taken || !controlled {
+    if !record.request.wants(Step::Freeze) || taken {
         return Ok(record);
     }
-    let azure = Azure::connect(
-        &deps.http.get()?,
-        &deps.secrets,
-        request,
-        &deps.source_api_allow,
-        ErrorName::SourcePreparationError,
-    )
-    .await?;
-    let Some(azure) = azure else {
+    let refusal = ErrorName::SourcePreparationError;
+    let Some(machine) = source::connect(&deps.sources(), &record.request, refusal).await? else {
         return Ok(record);
     };
     if record.done.snapshot.is_none() {
         record.done.snapshot = Some(name.clone());
         record = deps.journal.store.save(record, now).await?;
     }
-    let id = azure.snapshot(&name).await?;
+    let id = machine.snapshot(&name).await;
+    machine.close().await;
+    let id = id?;
     tracing::info!(snapshotId = id, "the source's snapshot is taken");
     record.done.snapshot = Some(id);
     deps.journal.store.save(record, now).await

@@ -3,10 +3,14 @@
 //! The wire contract is `schemas/migration-request.schema.json`; these types are what a message that passed it
 //! deserializes to. Unknown fields are refused in both places.
 
+mod source;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+
+pub use source::{SourceControl, SourceControlKind};
 
 /// The tenant of a request that names none.
 pub const DEFAULT_TENANT: &str = "default";
@@ -156,42 +160,6 @@ pub struct Account {
     /// The external ID the role's trust policy asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
-}
-
-/// Who can snapshot and power the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceControlKind {
-    /// Azure Resource Manager.
-    Azure,
-    /// Nobody: snapshot and power stay with a person.
-    None,
-}
-
-/// How to reach and power the source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SourceControl {
-    /// Which adapter.
-    pub kind: SourceControlKind,
-    /// The SSM managed instance (`i-…` or `mi-…`) of the source; found by its `landfall:sourceVmId` tag when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ssm_instance_id: Option<String>,
-    /// The base URL of the control API; absent means the platform's public one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    /// The Secrets Manager secret `{tenantId, clientId, clientSecret}` of the Azure application.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials_secret_id: Option<String>,
-    /// The Azure subscription.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subscription_id: Option<String>,
-    /// The Azure resource group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource_group: Option<String>,
-    /// The name of the virtual machine there; absent means `sourceVmId`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vm_name: Option<String>,
 }
 
 /// How a source gets to MGN.
@@ -372,6 +340,13 @@ impl MigrationRequest {
         self.agent
             .as_ref()
             .map_or_else(AgentKind::default, |agent| agent.kind)
+    }
+
+    /// How the source is controlled, unless that is left to a person.
+    pub fn controlled_source(&self) -> Option<&SourceControl> {
+        self.source_control
+            .as_ref()
+            .filter(|control| control.kind != SourceControlKind::None)
     }
 
     /// The digest that tells a resubmission from a changed request. The correlation ID is no part of it: a

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::{
     DnsChange, Done, LaunchAction, LaunchTemplateChange, MigrationRecord, PreviousStatus,
 };
+use crate::status::Status;
 
 /// One thing to undo. Each is idempotent, and verified by the rollback function after it is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +94,11 @@ pub fn plan(record: &MigrationRecord) -> RollbackPlan {
     }
     if done.source_powered_off_at.is_some() {
         plan.compensations.push(Compensation::PowerOnSource);
+    } else if record.status == Status::Finalizing && record.request.controlled_source().is_none() {
+        plan.kept.push(format!(
+            "the power of the source {}, which is left to a person: power it on if it was powered off",
+            record.request.source_vm_id
+        ));
     }
     plan.compensations.extend(
         done.dns
@@ -212,6 +218,24 @@ mod tests {
         });
         assert!(plan(&record).compensations.is_empty());
         assert_eq!(plan(&record).kept.len(), 1);
+    }
+
+    #[test]
+    fn whoever_was_told_to_power_the_source_off_is_told_to_power_it_on() {
+        let mut record = record();
+        assert!(record.request.controlled_source().is_none());
+        assert!(plan(&record).kept.is_empty(), "nobody was told yet");
+        record.status = Status::Finalizing;
+        let told = &plan(&record).kept[0];
+        assert!(
+            told.contains("left to a person") && told.contains("power it on"),
+            "{told}"
+        );
+        record.request.source_control = serde_json::from_value(serde_json::json!({
+            "kind": "ec2", "instanceId": "i-1", "region": "eu-west-1"
+        }))
+        .unwrap();
+        assert!(plan(&record).kept.is_empty(), "somebody else's power-off");
     }
 
     #[test]

@@ -226,6 +226,11 @@ fn said(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::Constant { expected_value } => {
             format!("{value} is not {expected_value}")
         }
+        // What else is needed goes by the kind, where there is one.
+        ValidationErrorKind::Required { property } => match value.get("kind") {
+            Some(kind) => format!("{property} is missing; \"kind\": {kind} needs it"),
+            None => format!("{property} is missing"),
+        },
         _ => error.to_string(),
     }
 }

@@ -1,7 +1,7 @@
 //! One JSON-over-HTTP request, and what its answer means.
 
 use landfall_domain::{ErrorName, StageError};
-use reqwest::header::{ACCEPT, RETRY_AFTER};
+use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
@@ -14,12 +14,20 @@ pub(crate) struct Api {
     service: &'static str,
     /// The error name of a refusal.
     refusal: ErrorName,
-    token: Option<String>,
+    credentials: Option<Credentials>,
+}
+
+/// What a request is let in by.
+#[derive(Clone)]
+enum Credentials {
+    Bearer(String),
+    Basic { username: String, password: String },
+    Header { name: &'static str, value: String },
 }
 
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // By hand, so that the token cannot leak through a debug print.
+        // By hand, so that the credentials cannot leak through a debug print.
         f.debug_struct("Api")
             .field("service", &self.service)
             .field("base", &self.base.as_str())
@@ -27,12 +35,20 @@ impl std::fmt::Debug for Api {
     }
 }
 
-/// An answer with a status that is not a failure.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// Null where there is no body.
     pub(crate) body: Value,
+    headers: HeaderMap,
+}
+
+impl Answer {
+    /// The text of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
 }
 
 /// What a request carries.
@@ -58,13 +74,33 @@ impl Api {
             base,
             service,
             refusal,
-            token: None,
+            credentials: None,
         })
     }
 
     /// The same API, called with a bearer token.
-    pub(crate) fn with_token(mut self, token: String) -> Self {
-        self.token = Some(token);
+    pub(crate) fn with_token(self, token: String) -> Self {
+        self.with(Credentials::Bearer(token))
+    }
+
+    /// The same API, called with a name and a password.
+    pub(crate) fn with_password(self, username: &str, password: &str) -> Self {
+        self.with(Credentials::Basic {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+
+    /// The same API, called with a session's ID in a header.
+    pub(crate) fn with_session(self, header: &'static str, id: String) -> Self {
+        self.with(Credentials::Header {
+            name: header,
+            value: id,
+        })
+    }
+
+    fn with(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
         self
     }
 
@@ -95,13 +131,31 @@ impl Api {
         query: &[(&str, &str)],
         body: Body<'_>,
     ) -> Result<Answer, StageError> {
+        let answer = self.ask(call, method, path, query, body).await?;
+        self.judge(call, answer)
+    }
+
+    /// Makes a request, and leaves it to the caller what a status means.
+    pub(crate) async fn ask(
+        &self,
+        call: &str,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Body<'_>,
+    ) -> Result<Answer, StageError> {
         let mut request = self
             .http
             .request(method, self.url(path, query)?)
             .header(ACCEPT, "application/json");
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
+        request = match &self.credentials {
+            None => request,
+            Some(Credentials::Bearer(token)) => request.bearer_auth(token),
+            Some(Credentials::Basic { username, password }) => {
+                request.basic_auth(username, Some(password))
+            }
+            Some(Credentials::Header { name, value }) => request.header(*name, value),
+        };
         request = match body {
             Body::Nothing => request,
             Body::Json(json) => request.json(json),
@@ -120,27 +174,29 @@ impl Api {
             .send()
             .await
             .map_err(|error| self.unreachable(call, error))?;
-        let status = answer.status();
-        let retry_after = answer
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        let (status, headers) = (answer.status(), answer.headers().clone());
         let text = answer
             .text()
             .await
             .map_err(|error| self.unreachable(call, error))?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if status.is_success() {
-            if body.is_null() && !text.trim().is_empty() {
-                return Err(self.refused(format!("{call} did not answer with JSON")));
-            }
-            return Ok(Answer { status, body });
+        if status.is_success() && body.is_null() && !text.trim().is_empty() {
+            return Err(self.refused(format!("{call} did not answer with JSON")));
         }
-        if status == StatusCode::NOT_FOUND {
-            return Ok(Answer { status, body });
+        Ok(Answer {
+            status,
+            body,
+            headers,
+        })
+    }
+
+    /// What a status usually means: success and 404 are answers, the others errors.
+    pub(crate) fn judge(&self, call: &str, answer: Answer) -> Result<Answer, StageError> {
+        let Answer { status, body, .. } = &answer;
+        if status.is_success() || *status == StatusCode::NOT_FOUND {
+            return Ok(answer);
         }
-        let name = match status {
+        let name = match *status {
             StatusCode::TOO_MANY_REQUESTS => ErrorName::Throttled,
             StatusCode::CONFLICT => ErrorName::Conflict,
             StatusCode::REQUEST_TIMEOUT => ErrorName::DependencyUnavailable,
@@ -148,9 +204,10 @@ impl Api {
             _ => self.refusal,
         };
         let mut message = format!("{}: {call} answered {}", self.service, status.as_u16());
-        if let Some(said) = said(&body) {
+        if let Some(said) = said(body) {
             message = format!("{message}: {said}");
         }
+        let retry_after = answer.header(RETRY_AFTER.as_str());
         let context = retry_after.map_or_else(String::new, |after| format!("Retry-After: {after}"));
         Err(StageError::new(name, message).context(context))
     }
@@ -183,8 +240,15 @@ impl Api {
         } else {
             "broke off"
         };
-        self.not_ready(format!("{call} {what}"))
-            .context(error.without_url().to_string())
+        // With its causes: "error sending request" does not say that it was the certificate.
+        let error = error.without_url();
+        let mut context = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            context = format!("{context}: {error}");
+            cause = error.source();
+        }
+        self.not_ready(format!("{call} {what}")).context(context)
     }
 }
 
@@ -211,7 +275,7 @@ fn base_url(text: &str) -> Result<Url, &'static str> {
 }
 
 /// What an error body says, in the shapes of the systems we call; short enough for an error message.
-fn said(body: &Value) -> Option<String> {
+pub(crate) fn said(body: &Value) -> Option<String> {
     let text = |value: &Value| {
         value
             .as_str()
@@ -233,6 +297,12 @@ fn said(body: &Value) -> Option<String> {
     } else if error.is_string() {
         // OAuth: {error, error_description}; the description repeats parts of the request.
         text(error)
+    } else if body["error_type"].is_string() {
+        // vSphere's Automation API: {error_type, messages: [{default_message}]}.
+        joined(&body["error_type"], &body["messages"][0]["default_message"])
+    } else if body["_typeName"].is_string() {
+        // vSphere's fault: {_typeName, faultMessage: [{message}]}.
+        joined(&body["_typeName"], &body["faultMessage"][0]["message"])
     } else {
         text(&body["errors"][0]).or_else(|| text(&body["message"]))
     }?;
@@ -300,6 +370,14 @@ mod tests {
                 Some("invalid_client"),
             ),
             (json!({"errors": ["malformed"]}), Some("malformed")),
+            (
+                json!({"error_type": "RESOURCE_BUSY", "messages": [{"default_message": "busy"}]}),
+                Some("RESOURCE_BUSY: busy"),
+            ),
+            (
+                json!({"_typeName": "NoPermission", "privilegeId": "x"}),
+                Some("NoPermission"),
+            ),
             (
                 json!({"message": "no such resource"}),
                 Some("no such resource"),

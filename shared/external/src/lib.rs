@@ -1,4 +1,4 @@
-//! The systems beside MGN that a migration touches: Azure Resource Manager, Cloud Migration Factory, a
+//! The systems beside MGN that a migration touches: the platforms that sources run on, Cloud Migration Factory, a
 //! ServiceNow-style CMDB and, with the feature `dns`, Route 53.
 //!
 //! Adapters only: each HTTP request is made once. A transient failure becomes `Throttled`, `Conflict` or
@@ -6,11 +6,11 @@
 #![warn(missing_docs)]
 
 mod api;
-pub mod azure;
 pub mod cmdb;
 pub mod cmf;
 #[cfg(feature = "dns")]
 pub mod dns;
+pub mod source;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,15 +25,33 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// `InternalError` when TLS cannot be set up.
 pub fn http_client() -> Result<reqwest::Client, StageError> {
+    built(builder())
+}
+
+/// [`http_client`] that also trusts the authorities of a PEM text.
+///
+/// # Errors
+/// `InternalError` when the text holds none.
+pub(crate) fn http_client_trusting(pem: &str) -> Result<reqwest::Client, StageError> {
+    let authorities = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+        .ok()
+        .filter(|authorities| !authorities.is_empty())
+        .ok_or_else(|| StageError::new(ErrorName::InternalError, "no certificate in PEM"))?;
+    built(builder().tls_certs_merge(authorities))
+}
+
+fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(TIMEOUT)
         .user_agent(concat!("landfall/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| {
-            StageError::new(ErrorName::InternalError, "the HTTP client cannot be set up")
-                .context(error.to_string())
-        })
+}
+
+fn built(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, StageError> {
+    builder.build().map_err(|error| {
+        StageError::new(ErrorName::InternalError, "the HTTP client cannot be set up")
+            .context(error.to_string())
+    })
 }
 
 /// [`http_client`] on first use: most invocations never leave AWS and should not pay for loading the trust store

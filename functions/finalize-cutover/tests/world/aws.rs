@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_ec2::operation::{
     create_tags, describe_instances, modify_instance_attribute as modify,
-    modify_launch_template as template,
+    modify_launch_template as template, start_instances, stop_instances,
 };
 use aws_sdk_mgn::operation::{
     change_server_life_cycle_state as change, describe_job_log_items as log, describe_jobs,
@@ -16,7 +16,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value;
 use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 
 use super::table::{code, rule};
-use super::{Job, SERVER, World};
+use super::{Job, SERVER, SOURCE, World};
 
 fn sdk_job(job: &Job) -> mgn::Job {
     mgn::Job::builder()
@@ -298,6 +298,61 @@ pub(crate) fn ec2(world: &Arc<Mutex<World>>) -> aws_sdk_ec2::Client {
     )
 }
 
+/// EC2 in the source's Region.
+pub(crate) fn source_ec2(world: &Arc<Mutex<World>>) -> aws_sdk_ec2::Client {
+    use aws_sdk_ec2::Client;
+    use aws_sdk_ec2::types as ec2;
+    mock_client!(
+        aws_sdk_ec2,
+        RuleMode::MatchAny,
+        [
+            &rule!(
+                world,
+                Client::describe_instances,
+                describe_instances::DescribeInstancesError,
+                "source:DescribeInstances",
+                |w, input| {
+                    assert_eq!(input.instance_ids(), [SOURCE]);
+                    let state = match w.look_at_power().as_str() {
+                        "deallocating" => "stopping",
+                        "deallocated" => "stopped",
+                        "starting" => "pending",
+                        _ => "running",
+                    };
+                    let state = ec2::InstanceState::builder().name(state.into()).build();
+                    let instance = ec2::Instance::builder().instance_id(SOURCE).state(state);
+                    let reservation = ec2::Reservation::builder().instances(instance.build());
+                    Ok(describe_instances::DescribeInstancesOutput::builder()
+                        .reservations(reservation.build())
+                        .build())
+                }
+            ),
+            &rule!(
+                world,
+                Client::stop_instances,
+                stop_instances::StopInstancesError,
+                "source:StopInstances",
+                |w, input| {
+                    assert_eq!(input.instance_ids(), [SOURCE]);
+                    w.power = "deallocating".into();
+                    Ok(stop_instances::StopInstancesOutput::builder().build())
+                }
+            ),
+            &rule!(
+                world,
+                Client::start_instances,
+                start_instances::StartInstancesError,
+                "source:StartInstances",
+                |w, input| {
+                    assert_eq!(input.instance_ids(), [SOURCE]);
+                    w.power = "starting".into();
+                    Ok(start_instances::StartInstancesOutput::builder().build())
+                }
+            ),
+        ]
+    )
+}
+
 pub(crate) fn secrets(world: &Arc<Mutex<World>>) -> aws_sdk_secretsmanager::Client {
     use aws_sdk_secretsmanager::Client;
     mock_client!(
@@ -310,7 +365,9 @@ pub(crate) fn secrets(world: &Arc<Mutex<World>>) -> aws_sdk_secretsmanager::Clie
             "GetSecretValue",
             |_w, _i| {
                 Ok(get_secret_value::GetSecretValueOutput::builder()
-                    .secret_string(r#"{"tenantId": "t", "clientId": "c", "clientSecret": "s"}"#)
+                    .secret_string(
+                        r#"{"tenantId": "t", "clientId": "c", "clientSecret": "s", "username": "u", "password": "p"}"#,
+                    )
                     .build())
             }
         )]

@@ -1,5 +1,5 @@
-//! The world around a migration that is cut over, in memory: the table, the bus, MGN, EC2, Route 53, Azure, CMF and
-//! a CMDB. Any single call can be made to fail, before or after its effect. The tests of `rollback` use it as well.
+//! The world around a migration that is cut over, in memory: the table, the bus, MGN, EC2, Route 53, the source's
+//! platform, CMF and a CMDB. Any single call can be made to fail, before or after its effect. The tests of `rollback` use it as well.
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 mod aws;
@@ -18,6 +18,7 @@ use landfall_domain::record::DnsValue;
 use landfall_domain::{ErrorName, MigrationRecord, Status};
 use landfall_external::LazyHttp;
 use landfall_external::dns::Dns;
+use landfall_external::source::Ec2Sources;
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ pub(crate) const EXECUTION: &str =
     "arn:aws:states:eu-central-1:123456789012:execution:landfall-migration:mig-1";
 pub(crate) const SERVER: &str = "s-00000000000000001";
 pub(crate) const TARGET: &str = "i-00000000000000001";
+/// The instance of a source on EC2.
+pub(crate) const SOURCE: &str = "i-0000000000000000f";
 pub(crate) const CUTOVER_JOB: &str = "mgnjob-00000000000000002";
 pub(crate) const NOW: &str = "2026-11-21T12:00:00Z";
 
@@ -85,8 +88,10 @@ pub(crate) struct World {
     pub(crate) aliases: Vec<String>,
     /// Changes that the name servers do not have yet.
     pub(crate) unsettled: Vec<String>,
-    /// Azure's power state.
+    /// The source's power state, in Azure's words on every platform.
     pub(crate) power: String,
+    /// Whether the guest of a source in vSphere ignores that it is to shut down.
+    pub(crate) hangs: bool,
     pub(crate) cmdb: Value,
     pub(crate) cmf_status: String,
 }
@@ -104,6 +109,17 @@ impl World {
             return None;
         }
         Some(fault)
+    }
+
+    /// The source's power state; what is under way is done when it is asked for the next time.
+    pub(crate) fn look_at_power(&mut self) -> String {
+        let seen = self.power.clone();
+        self.power = match seen.as_str() {
+            "deallocating" if !self.hangs => "deallocated".into(),
+            "starting" => "running".into(),
+            other => other.into(),
+        };
+        seen
     }
 
     pub(crate) fn count(&self, call: &str) -> usize {
@@ -154,6 +170,7 @@ pub(crate) struct Parts {
     pub(crate) dns: Dns,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
     pub(crate) http: LazyHttp,
+    pub(crate) ec2_sources: Ec2Sources,
     pub(crate) source_api_allow: Vec<String>,
     pub(crate) cmdb_url: Option<String>,
     pub(crate) cmf_url: Option<String>,
@@ -162,6 +179,22 @@ pub(crate) struct Parts {
 impl Parts {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
+    }
+
+    /// The source runs on another platform than Azure.
+    pub(crate) fn source_on(&self, kind: &str) {
+        let outside = &self.source_api_allow[0];
+        let control = match kind {
+            "vsphere" => json!({
+                "kind": kind, "endpoint": format!("{outside}/vsphere"), "vmName": "web-01",
+                "credentialsSecretId": "landfall/source/vcenter",
+            }),
+            "ec2" => json!({"kind": kind, "instanceId": SOURCE, "region": "eu-west-1"}),
+            _ => json!({ "kind": kind }),
+        };
+        self.change_record(|record| {
+            record.request.source_control = Some(serde_json::from_value(control).unwrap());
+        });
     }
 
     pub(crate) fn change_record(&self, change: impl FnOnce(&mut MigrationRecord)) {
@@ -189,6 +222,7 @@ pub(crate) async fn cut_over(refusal: ErrorName) -> Parts {
             .patience(Duration::from_secs(5), Duration::from_millis(1)),
         secrets: aws::secrets(&world),
         http: LazyHttp::default(),
+        ec2_sources: Ec2Sources::with_client(aws::source_ec2(&world)),
         source_api_allow: vec![outside.url.clone()],
         cmdb_url: Some(format!("{}/cmdb", outside.url)),
         cmf_url: Some(format!("{}/cmf", outside.url)),
@@ -226,6 +260,7 @@ fn fresh() -> World {
         aliases: vec![],
         unsettled: vec![],
         power: "running".into(),
+        hangs: false,
         cmdb: json!({"sys_id": "abc", "ip_address": "192.0.2.10", "name": "web-01"}),
         cmf_status: "Landfall: preparing".into(),
     }

@@ -1,4 +1,4 @@
-//! Azure, Cloud Migration Factory and the CMDB on a local port.
+//! Azure, a vCenter Server, Cloud Migration Factory and the CMDB on a local port.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -49,6 +49,7 @@ async fn answer(State(world): State<Shared>, method: Method, uri: Uri, body: Byt
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let (status, answer) = match system {
         "azure" => azure(&mut world, last),
+        "vsphere" => vsphere(&mut world, &method, &uri),
         "cmf" => cmf(&mut world, &method, &body),
         _ => cmdb(&mut world, &method, &body),
     };
@@ -79,18 +80,55 @@ fn azure(world: &mut World, last: &str) -> (u16, Value) {
             (202, Value::Null)
         }
         "instanceView" => {
-            let seen = world.power.clone();
-            // Done when asked the next time.
-            world.power = match seen.as_str() {
-                "deallocating" => "deallocated".into(),
-                "starting" => "running".into(),
-                other => other.into(),
-            };
+            let seen = world.look_at_power();
             (
                 200,
                 json!({"statuses": [{"code": "ProvisioningState/succeeded"}, {"code": format!("PowerState/{seen}")}]}),
             )
         }
+        _ => (404, Value::Null),
+    }
+}
+
+/// One virtual machine, whose guest has VMware Tools.
+fn vsphere(world: &mut World, method: &Method, uri: &Uri) -> (u16, Value) {
+    let path = uri.path().trim_start_matches("/vsphere/api/");
+    let (post, action) = (method == Method::POST, uri.query().unwrap_or_default());
+    match path.trim_start_matches("vcenter/vm/vm-42/") {
+        "session" if post => (201, json!("a-session")),
+        "session" => (204, Value::Null),
+        "vcenter/vm" => (200, json!([{"vm": "vm-42", "name": "web-01"}])),
+        "guest/power" if post => {
+            assert_eq!(action, "action=shutdown");
+            world.power = "deallocating".into();
+            (204, Value::Null)
+        }
+        "guest/power" => {
+            let state = match world.look_at_power().as_str() {
+                "deallocating" if world.hangs => "RUNNING",
+                "deallocating" => "SHUTTING_DOWN",
+                "starting" => "NOT_RUNNING",
+                _ => "RUNNING",
+            };
+            (200, json!({"state": state, "operations_ready": true}))
+        }
+        "power" if post => {
+            world.power = if action == "action=stop" {
+                "deallocated".into()
+            } else {
+                "starting".into()
+            };
+            (204, Value::Null)
+        }
+        "power" => {
+            let off = world.power == "deallocated";
+            let state = if off { "POWERED_OFF" } else { "POWERED_ON" };
+            (200, json!({ "state": state }))
+        }
+        "tools" => (
+            200,
+            json!({"run_state": "RUNNING", "version_status": "CURRENT"}),
+        ),
         _ => (404, Value::Null),
     }
 }

@@ -8,4 +8,5 @@
 mod faults;
 mod launch_settings;
 mod prepare;
+mod sources;
 mod world;

@@ -29,6 +29,7 @@ impl Stage {
             dns: parts.dns.clone(),
             secrets: parts.secrets.clone(),
             http: parts.http.clone(),
+            ec2_sources: parts.ec2_sources.clone(),
             source_api_allow: parts.source_api_allow.clone(),
             cmdb_url: parts.cmdb_url.clone(),
             cmf_url: parts.cmf_url.clone(),

@@ -70,6 +70,71 @@ async fn whatever_call_fails_once_the_next_run_goes_on() {
 }
 
 #[tokio::test]
+async fn a_source_is_started_wherever_it_runs() {
+    for (kind, order) in [
+        ("vsphere", "vsphere:POST:power"),
+        ("ec2", "source:StartInstances"),
+    ] {
+        let stage = Stage::moved().await;
+        stage.parts.source_on(kind);
+        assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+        stage.assert_undone(kind);
+        let calls = stage.parts.world().calls.clone();
+        let at = |call: &str| calls.iter().position(|c| c == call).unwrap();
+        assert!(at(order) < at("ChangeResourceRecordSets"), "{calls:?}");
+        for (index, call) in calls.iter().enumerate() {
+            // What comes before and after is no other than with Azure.
+            if !call.starts_with("vsphere:") && !call.starts_with("source:") {
+                continue;
+            }
+            for fault in [Fault::Unavailable, Fault::Lost] {
+                let stage = Stage::moved().await;
+                stage.parts.source_on(kind);
+                stage.parts.world().fault = Some((index, fault));
+                let what = format!("{call} ({index}) {fault:?}");
+                stage
+                    .finish()
+                    .await
+                    .unwrap_or_else(|error| panic!("{what}: {error}"));
+                stage.assert_undone(&what);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_still_goes_off_is_started_when_it_is_off() {
+    for kind in ["vsphere", "ec2"] {
+        let stage = Stage::moved().await;
+        stage.parts.source_on(kind);
+        stage.parts.world().power = "deallocating".into();
+        assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+        stage.assert_undone(kind);
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_told_of_the_power_on() {
+    let stage = Stage::moved().await;
+    stage.parts.source_on("none");
+    stage
+        .parts
+        .change_record(|record| record.done.source_powered_off_at = None);
+    stage.finish().await.unwrap();
+    let world = stage.parts.world();
+    for (event, place) in [
+        (0, &world.events[0].1["evidence"]["plan"]["kept"]),
+        (1, &world.events[1].1["evidence"]["kept"]),
+    ] {
+        let kept = place.to_string();
+        assert!(
+            kept.contains("left to a person: power it on"),
+            "{event}: {kept}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_compensation_that_is_refused_freezes_and_the_rest_is_left() {
     let calls = {
         let stage = Stage::moved().await;

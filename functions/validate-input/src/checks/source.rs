@@ -5,14 +5,19 @@ use landfall_domain::{Finding, webhook};
 
 use super::origin::Origin;
 
-/// Checks the endpoint of the source's platform, where the request names one that would be used.
+/// Checks the endpoint of the source's platform, where the request names one that would be used, or must.
 pub(super) fn check(request: &MigrationRequest, allowed: &[String]) -> Option<Finding> {
-    let control = request
-        .source_control
-        .as_ref()
-        .filter(|control| control.kind != SourceControlKind::None)?;
+    let control = request.controlled_source()?;
+    let endpoint = match (control.kind, control.endpoint.as_deref()) {
+        (SourceControlKind::Azure, Some(endpoint)) => endpoint,
+        (SourceControlKind::Vsphere, endpoint) => endpoint.unwrap_or_default(),
+        // Public Azure, and EC2 which has its own.
+        (SourceControlKind::Azure | SourceControlKind::Ec2 | SourceControlKind::None, _) => {
+            return None;
+        }
+    };
     // What stands beside the origin may be a secret: it is not repeated.
-    let (problem, found) = match Origin::of(control.endpoint.as_deref()?) {
+    let (problem, found) = match Origin::of(endpoint) {
         Err(problem) => (problem, None),
         Ok(origin) => {
             let text = origin.text();
@@ -28,9 +33,9 @@ pub(super) fn check(request: &MigrationRequest, allowed: &[String]) -> Option<Fi
             "/sourceControl/endpoint",
             format!("the source's credentials may not go to this URL: {problem}."),
         )
-        .evidence(found, "no endpoint, or a listed origin")
+        .evidence(found, "a listed origin; for public Azure, no endpoint")
         .remedy(
-            "Leave the field out for the public cloud, or have the operator list its origin in the deployment's source_api_allow.",
+            "Leave the field out for public Azure, or have the operator list its origin in the deployment's source_api_allow.",
         ),
     )
 }
@@ -68,6 +73,8 @@ mod tests {
             let finding = check(&control("azure", Some(endpoint)), &allowed);
             assert_helpful(finding.as_slice());
             assert_eq!(finding.is_none(), fine, "{endpoint}: {finding:?}");
+            let vsphere = check(&control("vsphere", Some(endpoint)), &allowed);
+            assert_eq!(vsphere, finding, "{endpoint}");
             assert!(!format!("{finding:?}").contains("user:secret"));
             if let Some(finding) = finding {
                 assert_eq!(finding.code, "SOURCE_ENDPOINT_FORBIDDEN");
@@ -80,7 +87,16 @@ mod tests {
     fn nothing_is_judged_that_would_not_be_used() {
         assert_eq!(check(&request(json!({})), &[]), None);
         assert_eq!(check(&control("azure", None), &[]), None);
-        let unused = control("none", Some("https://evil.example.com/"));
-        assert_eq!(check(&unused, &[]), None);
+        for kind in ["none", "ec2"] {
+            let unused = control(kind, Some("https://evil.example.com/"));
+            assert_eq!(check(&unused, &[]), None, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_vcenter_has_no_public_endpoint() {
+        let finding = check(&control("vsphere", None), &[]).unwrap();
+        assert_helpful(std::slice::from_ref(&finding));
+        assert_eq!(finding.code, "SOURCE_ENDPOINT_FORBIDDEN");
     }
 }

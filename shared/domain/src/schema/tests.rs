@@ -345,12 +345,61 @@ fn no_finding_repeats_a_proxy_s_credentials() {
 }
 
 #[test]
-fn an_azure_source_control_names_what_it_needs() {
-    let found = parse(&with(&[("sourceControl", json!({"kind": "azure"}))])).unwrap_err();
-    let text = format!("{:?}", found.findings);
-    for field in ["credentialsSecretId", "subscriptionId", "resourceGroup"] {
-        assert!(text.contains(field), "{text}");
+fn each_kind_of_source_control_names_what_it_needs() {
+    for (control, missing) in [
+        (
+            json!({"kind": "azure"}),
+            &["credentialsSecretId", "subscriptionId", "resourceGroup"][..],
+        ),
+        (
+            json!({"kind": "vsphere"}),
+            &["endpoint", "credentialsSecretId"],
+        ),
+        (json!({"kind": "ec2"}), &["instanceId", "region"]),
+        (json!({"kind": "none"}), &[]),
+    ] {
+        let kind = control["kind"].clone();
+        let result = parse(&with(&[("sourceControl", control)]));
+        let findings = result
+            .err()
+            .map_or_else(Vec::new, |refused| refused.findings);
+        let mut said: Vec<_> = findings.iter().map(|f| f.message.clone()).collect();
+        let mut wanted: Vec<_> = missing
+            .iter()
+            .map(|field| format!("\"{field}\" is missing; \"kind\": {kind} needs it."))
+            .collect();
+        said.sort();
+        wanted.sort();
+        assert_eq!(said, wanted);
+        assert!(findings.iter().all(|f| f.pointer == "/sourceControl"));
     }
+    // Without a kind, none of them is guessed at.
+    let found = parse(&with(&[("sourceControl", json!({}))])).unwrap_err();
+    assert_eq!(found.findings.len(), 1, "{:?}", found.findings);
+    assert_eq!(found.findings[0].message, "\"kind\" is missing.");
+}
+
+/// Every request's part that the documentation shows.
+fn documented() -> Vec<Value> {
+    let text = include_str!("../../../../docs/SOURCES.md");
+    let blocks = text.split("```json\n").skip(1);
+    blocks
+        .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_documented_source_controls_are_accepted() {
+    let mut kinds = Vec::new();
+    for members in documented() {
+        let control = members["sourceControl"].clone();
+        let request = parse(&with(&[("sourceControl", control.clone())])).unwrap();
+        let control: Option<crate::request::SourceControl> =
+            serde_json::from_value(control).unwrap();
+        assert_eq!(request.source_control, control);
+        kinds.extend(control.map(|control| control.kind.as_str()));
+    }
+    assert_eq!(kinds, ["azure", "vsphere", "ec2", "ec2", "none"]);
 }
 
 #[test]

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex};
 use aws_sdk_dynamodb::operation::{get_item, transact_write_items as transact};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::operation::{
-    create_launch_template_version as create, describe_launch_template_versions as versions,
+    create_launch_template_version as create, create_snapshots,
+    describe_launch_template_versions as versions, describe_snapshots,
     modify_launch_template as modify,
 };
-use aws_sdk_ec2::types::{LaunchTemplate, LaunchTemplateVersion};
+use aws_sdk_ec2::types::{
+    LaunchTemplate, LaunchTemplateVersion, Snapshot, SnapshotInfo, SnapshotState,
+};
 use aws_sdk_eventbridge::operation::put_events;
 use aws_sdk_mgn::operation::{
     describe_source_servers as servers, get_launch_configuration as get_configuration,
@@ -25,7 +28,9 @@ use landfall_common::events::EventPublisher;
 use landfall_common::state::StateStore;
 use landfall_domain::installer::Network;
 use landfall_external::LazyHttp;
+use landfall_external::source::Ec2Sources;
 use landfall_mgn::Mgn;
+use landfall_simulator::source_apis::vsphere::{PASSWORD, USERNAME};
 use prepare_source::Deps;
 
 use super::{Fault, Sent, World};
@@ -71,6 +76,7 @@ pub(crate) fn deps(world: &Shared) -> Deps {
         ssm: ssm(world),
         secrets: secrets(world),
         http: LazyHttp::default(),
+        ec2_sources: Ec2Sources::with_client(source_ec2(world)),
         region: "eu-central-1".into(),
         source_api_allow: vec![],
         cmf_url: None,
@@ -241,6 +247,52 @@ fn ec2(world: &Shared) -> aws_sdk_ec2::Client {
     )
 }
 
+/// EC2 in the source's Region.
+fn source_ec2(world: &Shared) -> aws_sdk_ec2::Client {
+    use aws_sdk_ec2::Client;
+    mock_client!(
+        aws_sdk_ec2,
+        RuleMode::MatchAny,
+        [
+            &rule!(
+                world,
+                Client::describe_snapshots,
+                describe_snapshots::DescribeSnapshotsError,
+                "DescribeSnapshots",
+                |w, _i| {
+                    let state = w.next_snapshot_state();
+                    let snapshot = |id: &String| {
+                        Snapshot::builder()
+                            .snapshot_id(id)
+                            .state(state.clone())
+                            .build()
+                    };
+                    describe_snapshots::DescribeSnapshotsOutput::builder()
+                        .set_snapshots(Some(w.snapshots.iter().map(snapshot).collect()))
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::create_snapshots,
+                create_snapshots::CreateSnapshotsError,
+                "CreateSnapshots",
+                |w, _i| {
+                    let noted = w.record().done.snapshot;
+                    w.noted_before_snapshot.push(noted);
+                    w.snapshots.push("snap-1".into());
+                    let info = SnapshotInfo::builder()
+                        .snapshot_id("snap-1")
+                        .state(SnapshotState::Pending);
+                    create_snapshots::CreateSnapshotsOutput::builder()
+                        .snapshots(info.build())
+                        .build()
+                }
+            ),
+        ]
+    )
+}
+
 fn with_default(version: &LaunchTemplateVersion, wanted: i64) -> LaunchTemplateVersion {
     let number = version.version_number().unwrap();
     super::version(
@@ -317,7 +369,9 @@ fn secrets(world: &Shared) -> aws_sdk_secretsmanager::Client {
             "GetSecretValue",
             |_w, _i| {
                 get_secret_value::GetSecretValueOutput::builder()
-                    .secret_string(r#"{"tenantId": "t", "clientId": "c", "clientSecret": "s"}"#)
+                    .secret_string(format!(
+                        r#"{{"tenantId": "t", "clientId": "c", "clientSecret": "s", "username": "{USERNAME}", "password": "{PASSWORD}"}}"#
+                    ))
                     .build()
             }
         )]

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_ec2::types::{LaunchTemplateVersion, RequestLaunchTemplateData};
+use aws_sdk_ec2::types::{LaunchTemplateVersion, RequestLaunchTemplateData, SnapshotState};
 use aws_sdk_mgn::types::SourceServer;
 use aws_sdk_ssm::types::{CommandInvocation, InstanceInformation};
 use landfall_common::Invocation;
@@ -100,6 +100,15 @@ impl World {
     pub(crate) fn record(&self) -> MigrationRecord {
         serde_dynamo::from_item(self.record.clone()).unwrap()
     }
+
+    /// How a snapshot of EC2 stands when it is looked at the next time.
+    pub(crate) fn next_snapshot_state(&mut self) -> SnapshotState {
+        if self.snapshot_takes > 0 && !self.snapshots.is_empty() {
+            self.snapshot_takes -= 1;
+            return SnapshotState::Pending;
+        }
+        SnapshotState::Completed
+    }
 }
 
 /// A world and a function in it.
@@ -145,6 +154,14 @@ impl Stage {
         stage.deps.source_api_allow = vec![base.url("")];
         stage.deps.cmf_url = Some(base.url("cmf"));
         base.attach(&stage.world);
+        stage
+    }
+
+    /// A migration that takes a snapshot and nothing else, of a source that is controlled so; the deployment lists
+    /// one origin.
+    pub(crate) fn freezing(control: &Value, origin: &str) -> Self {
+        let mut stage = Self::new(json!({"steps": ["freeze"], "sourceControl": control}));
+        stage.deps.source_api_allow = vec![origin.to_owned()];
         stage
     }
 
