@@ -47,6 +47,8 @@ pub struct Stack {
     pub sfn: aws_sdk_sfn::Client,
     /// Events.
     pub events: aws_sdk_eventbridge::Client,
+    /// Secrets.
+    pub secrets: aws_sdk_secretsmanager::Client,
     http: reqwest::Client,
 }
 
@@ -76,6 +78,7 @@ impl Stack {
             sqs: aws_sdk_sqs::Client::new(&config),
             sfn: aws_sdk_sfn::Client::new(&config),
             events: aws_sdk_eventbridge::Client::new(&config),
+            secrets: aws_sdk_secretsmanager::Client::new(&config),
             http,
             info,
         }
@@ -152,10 +155,33 @@ impl Stack {
     }
 
     /// What EC2 says of an instance: its state's name, or nothing where it does not know the instance.
-    ///
-    /// Asked by hand: the EC2 client is the largest crate there is, for one question.
     pub async fn instance_state(&self, instance_id: &str) -> Option<String> {
-        let region = &self.info.region;
+        self.instance_state_in(&self.info.region, instance_id).await
+    }
+
+    /// [`Stack::instance_state`] in another Region than the stack's.
+    pub async fn instance_state_in(&self, region: &str, instance_id: &str) -> Option<String> {
+        let question = format!("Action=DescribeInstances&InstanceId.1={instance_id}");
+        let text = self.ec2(region, &question).await;
+        // <instanceState><code>16</code><name>running</name></instanceState>
+        let (_, state) = text.split_once("<instanceState>")?;
+        let (_, name) = state.split_once("<name>")?;
+        name.split_once("</name>").map(|(name, _)| name.to_owned())
+    }
+
+    /// Starts an instance that nobody runs anything on; its ID.
+    pub async fn run_instance(&self, region: &str) -> String {
+        let order = "Action=RunInstances&ImageId=ami-0c0ffee0c0ffee000&InstanceType=t3.small&MinCount=1&MaxCount=1";
+        let text = self.ec2(region, order).await;
+        let (_, id) = text.split_once("<instanceId>").expect("an instance");
+        let (id, _) = id.split_once("</instanceId>").expect("its ID");
+        id.to_owned()
+    }
+
+    /// A call of EC2 in a Region, in its own words.
+    ///
+    /// Made by hand: the EC2 client is the largest crate there is, for a few questions.
+    pub async fn ec2(&self, region: &str, form: &str) -> String {
         // The emulator tells services apart by the scope of the signature, and test credentials need no more.
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential=test/20260101/{region}/ec2/aws4_request, SignedHeaders=host, Signature=x"
@@ -165,14 +191,8 @@ impl Stack {
             .post(&self.info.ministack_url)
             .header("authorization", authorization)
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(format!(
-                "Action=DescribeInstances&Version=2016-11-15&InstanceId.1={instance_id}"
-            ));
+            .body(format!("{form}&Version=2016-11-15"));
         let answer = request.send().await.expect("EC2");
-        let text = answer.text().await.expect("EC2 answers in text");
-        // <instanceState><code>16</code><name>running</name></instanceState>
-        let (_, state) = text.split_once("<instanceState>")?;
-        let (_, name) = state.split_once("<name>")?;
-        name.split_once("</name>").map(|(name, _)| name.to_owned())
+        answer.text().await.expect("EC2 answers in text")
     }
 }
