@@ -261,6 +261,11 @@ locals {
       actions   = ["secretsmanager:GetSecretValue"]
       resources = ["${local.secrets_arn}/source/*"]
     }
+    # The service account of Cloud Migration Factory, where one is named.
+    cmf-secret = {
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = local.cmf_secret_arns
+    }
 
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html
     target-accounts = {
@@ -311,7 +316,7 @@ locals {
     }
   }
 
-  # Statements without a resource (no other account) fall away.
+  # Statements without a resource (no other account, no secret) fall away.
   function_statements = {
     for name, function in local.functions : name => [
       for key in concat(local.base_access, function.access) : {

@@ -28,6 +28,19 @@ locals {
   callback_allow   = length(var.callback_allow) == 0 ? null : join(",", var.callback_allow)
   source_api_allow = length(var.source_api_allow) == 0 ? null : join(",", var.source_api_allow)
 
+  # For every function that asks Cloud Migration Factory, or tells it something.
+  cmf_environment = {
+    LANDFALL_CMF_LOGIN_URL = var.cmf_login_url
+    LANDFALL_CMF_REQUIRED  = var.cmf_required ? "true" : null
+    LANDFALL_CMF_SECRET_ID = var.cmf_secret_id
+    LANDFALL_CMF_URL       = var.cmf_url
+  }
+  # By its name, a secret's ARN ends in six characters that Secrets Manager appends.
+  cmf_secret_arns = var.cmf_secret_id == null ? [] : [
+    startswith(var.cmf_secret_id, "arn:") ? var.cmf_secret_id :
+    "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:${var.cmf_secret_id}-??????",
+  ]
+
   # Here because the launch queue's visibility time-out follows from it, and the function knows the queue.
   launch_timeout = 60
 
@@ -53,14 +66,14 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = { LANDFALL_ROLE_ARN_PREFIX = local.role_arn_prefix }
-      optional = {
+      optional = merge(local.cmf_environment, {
         LANDFALL_CALLBACK_ALLOW   = local.callback_allow
         LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
-      }
+      })
       access = [
         "mgn-initialized", "mgn-servers", "mgn-jobs", "mgn-launch-settings-read", "mgn-replication-settings-read",
         "network-read", "launch-template-read", "encryption-defaults", "instance-profiles", "own-permissions", "keys-read",
-        "quotas-read", "target-accounts",
+        "quotas-read", "cmf-secret", "target-accounts",
       ]
     }
     prepare-source = {
@@ -68,20 +81,19 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional = {
+      optional = merge(local.cmf_environment, {
         LANDFALL_AGENT_MGN_ENDPOINT = var.agent_mgn_endpoint
         LANDFALL_AGENT_NO_PROXY     = var.agent_no_proxy
         LANDFALL_AGENT_PROXY_URL    = var.agent_proxy_url
         LANDFALL_AGENT_ROLE_ARN     = var.agent_role_arn
         LANDFALL_AGENT_S3_ENDPOINT  = var.agent_s3_endpoint
-        LANDFALL_CMF_URL            = var.cmf_url
         LANDFALL_SOURCE_API_ALLOW   = local.source_api_allow
-      }
+      })
       access = [
         "mgn-servers", "mgn-launch-settings-read", "mgn-launch-settings", "mgn-replication-settings-read",
         "mgn-replication-settings", "launch-template-read", "launch-template-version", "launch-template-default",
         "source-nodes", "source-commands", "source-secrets", "source-accounts", "source-snapshots", "source-snapshot-tags",
-        "source-snapshots-read", "target-accounts", "explain-refusals",
+        "source-snapshots-read", "cmf-secret", "target-accounts", "explain-refusals",
       ]
     }
     trigger-migration = {
@@ -119,14 +131,13 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional = {
+      optional = merge(local.cmf_environment, {
         LANDFALL_CMDB_URL         = var.cmdb_url
-        LANDFALL_CMF_URL          = var.cmf_url
         LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
-      }
+      })
       access = [
         "state-claims", "mgn-servers", "mgn-finalize", "dns", "instances-read", "instance-protection", "instance-tags",
-        "source-secrets", "source-accounts", "source-stop", "target-accounts", "explain-refusals",
+        "source-secrets", "source-accounts", "source-stop", "cmf-secret", "target-accounts", "explain-refusals",
       ]
     }
     callback = {
@@ -145,15 +156,14 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional = {
+      optional = merge(local.cmf_environment, {
         LANDFALL_CMDB_URL         = var.cmdb_url
-        LANDFALL_CMF_URL          = var.cmf_url
         LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
-      }
+      })
       access = [
         "state-waits", "mgn-servers", "mgn-jobs", "mgn-job-log", "mgn-lifecycle", "mgn-terminate", "mgn-terminates-on-ec2",
         "mgn-launch-settings", "launch-template-default", "dns", "instances-read", "instance-protection", "source-secrets",
-        "source-accounts", "source-start", "source-keys", "target-accounts", "explain-refusals",
+        "source-accounts", "source-start", "source-keys", "cmf-secret", "target-accounts", "explain-refusals",
       ]
     }
   }

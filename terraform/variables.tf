@@ -134,9 +134,37 @@ variable "callback_signing_secret" {
 }
 
 variable "cmf_url" {
-  description = "Base URL of Cloud Migration Factory; null when it is not used."
+  description = "Base URL of Cloud Migration Factory's user API, with its stage (https://….execute-api.….amazonaws.com/prod); null when it is not used."
   type        = string
   default     = null
+}
+
+variable "cmf_login_url" {
+  description = "Base URL of its login API, with its stage; null when it is that of the user API. Needed with cmf_secret_id alone."
+  type        = string
+  default     = null
+}
+
+variable "cmf_secret_id" {
+  description = "Name or ARN of the secret {\"username\", \"password\"} of its service account, in this account and Region (its own is MFServiceAccount-<user pool ID>). Null when it asks nobody to sign in."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.cmf_secret_id == null || var.cmf_url != null
+    error_message = "cmf_secret_id is of no use without cmf_url."
+  }
+}
+
+variable "cmf_required" {
+  description = "Whether a migration stops when Cloud Migration Factory does not answer, or lacks the record of its wave, application or server. If not, that is told with the migration's events and kept in its record."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.cmf_required || var.cmf_url != null
+    error_message = "cmf_required asks for cmf_url."
+  }
 }
 
 variable "cmdb_url" {

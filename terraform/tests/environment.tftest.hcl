@@ -43,6 +43,9 @@ run "everything_set" {
     callback_allow     = ["http://127.0.0.1:4570"]
     source_api_allow   = ["http://127.0.0.1:4570", "https://azure.corp"]
     cmf_url            = "https://cmf.example.com"
+    cmf_login_url      = "https://login.example.com"
+    cmf_secret_id      = "MFServiceAccount-pool"
+    cmf_required       = true
     cmdb_url           = "https://cmdb.example.com"
     agent_role_arn     = "arn:aws:iam::123456789012:role/agent"
     agent_proxy_url    = "https://10.0.0.1:8088/"
@@ -58,18 +61,28 @@ run "everything_set" {
         "LANDFALL_TABLE", "LANDFALL_BUS", "LANDFALL_LOG", "AWS_ENDPOINT_URL_MGN",
       ])))
       } == {
-      ingress        = "LANDFALL_REQUEST_DLQ_URL"
-      validate-input = "LANDFALL_CALLBACK_ALLOW LANDFALL_ROLE_ARN_PREFIX LANDFALL_SOURCE_API_ALLOW"
+      ingress = "LANDFALL_REQUEST_DLQ_URL"
+      validate-input = join(" ", [
+        "LANDFALL_CALLBACK_ALLOW", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
+        "LANDFALL_CMF_URL", "LANDFALL_ROLE_ARN_PREFIX", "LANDFALL_SOURCE_API_ALLOW",
+      ])
       prepare-source = join(" ", [
         "LANDFALL_AGENT_MGN_ENDPOINT", "LANDFALL_AGENT_NO_PROXY", "LANDFALL_AGENT_PROXY_URL", "LANDFALL_AGENT_ROLE_ARN",
-        "LANDFALL_AGENT_S3_ENDPOINT", "LANDFALL_CMF_URL", "LANDFALL_SOURCE_API_ALLOW",
+        "LANDFALL_AGENT_S3_ENDPOINT", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
+        "LANDFALL_CMF_URL", "LANDFALL_SOURCE_API_ALLOW",
       ])
       trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
       watch-migrations  = ""
       verify-migration  = ""
-      finalize-cutover  = "LANDFALL_CMDB_URL LANDFALL_CMF_URL LANDFALL_SOURCE_API_ALLOW"
-      callback          = "LANDFALL_CALLBACK_ALLOW LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
-      rollback          = "LANDFALL_CMDB_URL LANDFALL_CMF_URL LANDFALL_SOURCE_API_ALLOW"
+      finalize-cutover = join(" ", [
+        "LANDFALL_CMDB_URL", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
+        "LANDFALL_CMF_URL", "LANDFALL_SOURCE_API_ALLOW",
+      ])
+      callback = "LANDFALL_CALLBACK_ALLOW LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
+      rollback = join(" ", [
+        "LANDFALL_CMDB_URL", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
+        "LANDFALL_CMF_URL", "LANDFALL_SOURCE_API_ALLOW",
+      ])
     }
     error_message = "A set variable reaches the functions that use it and no other."
   }
@@ -85,6 +98,10 @@ run "everything_set" {
     error_message = "A function's role has the function's Lambda name, which the prefix and the function's own name make up."
   }
   assert {
+    condition     = local.function_environment["prepare-source"].LANDFALL_CMF_REQUIRED == "true"
+    error_message = "A switch is true, or absent."
+  }
+  assert {
     condition     = alltrue([for environment in local.function_environment : environment["AWS_ENDPOINT_URL_MGN"] == "http://127.0.0.1:4570"])
     error_message = "extra_environment is for every function."
   }
@@ -98,4 +115,15 @@ run "a_proxy_with_credentials" {
   }
 
   expect_failures = [var.agent_proxy_url]
+}
+
+run "cloud_migration_factory_without_its_address" {
+  command = plan
+
+  variables {
+    cmf_secret_id = "MFServiceAccount-pool"
+    cmf_required  = true
+  }
+
+  expect_failures = [var.cmf_secret_id, var.cmf_required]
 }

@@ -181,6 +181,41 @@ run "exactly" {
   }
 }
 
+run "the_secret_of_cloud_migration_factory" {
+  command = plan
+
+  variables {
+    cmf_url       = "https://cmf.example.com"
+    cmf_secret_id = "MFServiceAccount-pool"
+  }
+
+  assert {
+    condition = {
+      for name, statements in local.function_statements : name => flatten([
+        for statement in statements : statement.resources if statement.sid == "CmfSecret"
+      ]) if contains(statements[*].sid, "CmfSecret")
+      } == {
+      for name in ["validate-input", "prepare-source", "finalize-cutover", "rollback"] :
+      name => ["arn:aws:secretsmanager:us-east-1:123456789012:secret:MFServiceAccount-pool-??????"]
+    }
+    error_message = "The secret is for those who ask Cloud Migration Factory, and no other secret comes with it."
+  }
+}
+
+run "its_secret_by_arn" {
+  command = plan
+
+  variables {
+    cmf_url       = "https://cmf.example.com"
+    cmf_secret_id = "arn:aws:secretsmanager:us-east-1:123456789012:secret:factory-AbCdEf"
+  }
+
+  assert {
+    condition     = one(local.cmf_secret_arns) == "arn:aws:secretsmanager:us-east-1:123456789012:secret:factory-AbCdEf"
+    error_message = "An ARN is taken as it is."
+  }
+}
+
 run "other_accounts_only_when_named" {
   command = plan
 

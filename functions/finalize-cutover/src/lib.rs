@@ -7,8 +7,8 @@
 //!
 //! With `"phase": "complete"` nothing is switched: the migration that asked for no cutover ends well.
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_CMF_URL`,
-//! `LANDFALL_SOURCE_API_ALLOW` (list of origins).
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_SOURCE_API_ALLOW` (list of
+//! origins), `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`, `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`.
 #![warn(missing_docs)]
 
 mod names;
@@ -27,6 +27,7 @@ use landfall_domain::{
     ErrorName, EventType, MigrationRecord, MigrationRequest, StageError, Status,
 };
 use landfall_external::LazyHttp;
+use landfall_external::cmf;
 use landfall_external::dns::Dns;
 use landfall_external::source::{Access, Ec2Sources};
 use landfall_mgn::Mgn;
@@ -60,12 +61,13 @@ pub struct Deps {
     /// The CMDB, where there is one.
     pub cmdb_url: Option<String>,
     /// Cloud Migration Factory, where there is one.
-    pub cmf_url: Option<String>,
+    pub cmf: Option<cmf::Access>,
 }
 
 impl Deps {
     /// From the environment.
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
+        let http = LazyHttp::default();
         Self {
             journal: Journal::load(aws, env),
             accounts: Accounts::new(aws, actions::FINALIZE_CUTOVER, |aws| {
@@ -75,11 +77,11 @@ impl Deps {
             ec2: aws_sdk_ec2::Client::new(aws),
             dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
             secrets: aws_sdk_secretsmanager::Client::new(aws),
-            http: LazyHttp::default(),
             ec2_sources: Ec2Sources::new(aws),
+            cmf: cmf::Access::load(aws, env, &http),
+            http,
             source_api_allow: env.list("LANDFALL_SOURCE_API_ALLOW"),
             cmdb_url: env.optional("LANDFALL_CMDB_URL"),
-            cmf_url: env.optional("LANDFALL_CMF_URL"),
         }
     }
 
@@ -183,8 +185,11 @@ async fn complete(
     record: MigrationRecord,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
-    let change = Change::to(Status::Succeeded, EventType::MigrationSucceeded)
-        .evidence(json!({ "steps": record.request.steps }));
+    let change = Change::to(Status::Succeeded, EventType::MigrationSucceeded).evidence(
+        record
+            .done
+            .with_warnings(json!({ "steps": record.request.steps })),
+    );
     Box::pin(deps.journal.advance(record, change, now)).await
 }
 
@@ -212,7 +217,7 @@ async fn finalize(
     record = records::update_cmdb(deps, record, &target, now, &mut evidence).await?;
     target::seal(deps, &record, &target, &mut evidence).await?;
     record = source::power_off(deps, record, now, &mut evidence).await?;
-    records::update_cmf(deps, &record, &mut evidence).await?;
+    records::update_cmf(deps, &mut record, &mut evidence).await?;
     if finalized {
         evidence.push(step("MGN_FINALIZE", "already in CUTOVER"));
     } else {
@@ -224,8 +229,11 @@ async fn finalize(
     }
     // One write for the point of no return and the end: a kill before it is found by the lifecycle CUTOVER.
     record.done.finalized_at = Some(now.to_string());
-    let change = Change::to(Status::Succeeded, EventType::MigrationSucceeded)
-        .evidence(json!({ "target": target, "steps": evidence }));
+    let change = Change::to(Status::Succeeded, EventType::MigrationSucceeded).evidence(
+        record
+            .done
+            .with_warnings(json!({ "target": target, "steps": evidence })),
+    );
     Box::pin(deps.journal.advance(record, change, now)).await
 }
 

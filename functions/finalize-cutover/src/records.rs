@@ -1,9 +1,9 @@
 //! The records that other people keep: the configuration item and Cloud Migration Factory.
 
 use jiff::Timestamp;
+use landfall_domain::cmf::{Weight, not_updated};
 use landfall_domain::{MigrationRecord, StageError};
 use landfall_external::cmdb::Cmdb;
-use landfall_external::cmf::Cmf;
 use serde_json::{Map, Value, json};
 
 use crate::target::Target;
@@ -66,17 +66,37 @@ fn fields_of(item: &Value, change: &Value) -> Value {
         .into()
 }
 
-/// Tells Cloud Migration Factory, where the source's preparation found a record there.
+/// Tells Cloud Migration Factory, where the source's preparation found a record there. What it does not take stops the
+/// migration only where the deployment says so.
 pub(crate) async fn update_cmf(
     deps: &Deps,
-    record: &MigrationRecord,
+    record: &mut MigrationRecord,
     evidence: &mut Vec<Value>,
 ) -> Result<(), StageError> {
-    let (Some(before), Some(url)) = (&record.done.cmf, &deps.cmf_url) else {
+    let Some(access) = &deps.cmf else {
         return Ok(());
     };
-    let cmf = Cmf::new(&deps.http.get()?, url, REFUSED)?;
-    cmf.set_status(&before.id, CMF_DONE).await?;
-    evidence.push(step("CMF", CMF_DONE));
+    let Some(before) = &record.done.cmf else {
+        evidence.push(step(
+            "CMF",
+            "left to a person: it had no record of the server",
+        ));
+        return Ok(());
+    };
+    let set = async {
+        let cmf = access.connect(REFUSED).await?;
+        cmf.set_server_status(&before.id, CMF_DONE).await
+    };
+    match (set.await, access.weight) {
+        (Ok(()), _) => evidence.push(step("CMF", CMF_DONE)),
+        (Err(error), Weight::Required) => return Err(error),
+        (Err(error), Weight::Told) => {
+            let what = format!("the server {}", before.id);
+            let finding = not_updated(&what, CMF_DONE, &error.message);
+            tracing::warn!(code = finding.code, "{}", finding.message);
+            evidence.push(step("CMF", format!("left to a person: {}", error.message)));
+            record.done.warn(finding);
+        }
+    }
     Ok(())
 }

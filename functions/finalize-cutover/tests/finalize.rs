@@ -9,6 +9,8 @@
     reason = "helpers of tests"
 )]
 
+#[path = "finalize/cmf.rs"]
+mod cmf;
 mod source;
 mod world;
 
@@ -37,7 +39,7 @@ impl Stage {
             ec2_sources: parts.ec2_sources.clone(),
             source_api_allow: parts.source_api_allow.clone(),
             cmdb_url: parts.cmdb_url.clone(),
-            cmf_url: parts.cmf_url.clone(),
+            cmf: parts.cmf.clone(),
         };
         Self { parts, deps }
     }

@@ -6,11 +6,13 @@
 //! record, and looked at first.
 //!
 //! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `AWS_REGION`; optional `LANDFALL_SOURCE_API_ALLOW` (list of origins),
-//! `LANDFALL_CMF_URL`, `LANDFALL_AGENT_ROLE_ARN`, and how the source reaches AWS: `LANDFALL_AGENT_PROXY_URL`,
+//! `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`, `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`,
+//! `LANDFALL_AGENT_ROLE_ARN`, and how the source reaches AWS: `LANDFALL_AGENT_PROXY_URL`,
 //! `LANDFALL_AGENT_NO_PROXY`, `LANDFALL_AGENT_MGN_ENDPOINT`, `LANDFALL_AGENT_S3_ENDPOINT`.
 #![warn(missing_docs)]
 
 mod agent;
+mod cmf;
 mod launch_settings;
 mod source;
 mod template;
@@ -27,6 +29,7 @@ use landfall_domain::{
     EventType, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
 };
 use landfall_external::LazyHttp;
+
 use landfall_external::source::{Access, Ec2Sources};
 use landfall_mgn::Mgn;
 use serde::Deserialize;
@@ -59,7 +62,7 @@ pub struct Deps {
     /// Origins that a request's `sourceControl.endpoint` may have.
     pub source_api_allow: Vec<String>,
     /// Cloud Migration Factory, where there is one.
-    pub cmf_url: Option<String>,
+    pub cmf: Option<landfall_external::cmf::Access>,
     /// The role that the source assumes to install the agent, where it does not use its own.
     pub agent_role_arn: Option<String>,
     /// How sources reach AWS, where a request does not say.
@@ -69,6 +72,7 @@ pub struct Deps {
 impl Deps {
     /// From the environment.
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
+        let http = LazyHttp::default();
         Self {
             journal: Journal::load(aws, env),
             accounts: Accounts::new(aws, actions::PREPARE_SOURCE, |aws| {
@@ -79,13 +83,13 @@ impl Deps {
             ec2: aws_sdk_ec2::Client::new(aws),
             ssm: aws_sdk_ssm::Client::new(aws),
             secrets: aws_sdk_secretsmanager::Client::new(aws),
-            http: LazyHttp::default(),
             ec2_sources: Ec2Sources::new(aws),
+            cmf: landfall_external::cmf::Access::load(aws, env, &http),
+            http,
             region: aws
                 .region()
                 .map_or_else(|| env.required("AWS_REGION"), ToString::to_string),
             source_api_allow: env.list("LANDFALL_SOURCE_API_ALLOW"),
-            cmf_url: env.optional("LANDFALL_CMF_URL"),
             agent_role_arn: env.optional("LANDFALL_AGENT_ROLE_ARN"),
             agent_network: Network {
                 proxy_url: env.optional("LANDFALL_AGENT_PROXY_URL"),
@@ -199,7 +203,7 @@ async fn prepare(
         _ => return Ok(status_of(&record)),
     };
     record = source::snapshot(deps, record, now).await?;
-    record = source::register(deps, record, now).await?;
+    record = cmf::register(deps, record, now).await?;
     if WorkflowPlan::of(&record.request).replicate && agent::is_wanted(deps, &record).await? {
         record = agent::install(deps, record, again, now).await?;
     }

@@ -1,17 +1,12 @@
-//! What happens to the source before its agent: a snapshot, and word to Cloud Migration Factory.
+//! What happens to the source before its agent: a snapshot.
 
 use jiff::Timestamp;
-use landfall_domain::record::PreviousStatus;
 use landfall_domain::request::{AgentKind, MigrationRequest, Step};
 use landfall_domain::{ErrorName, MigrationRecord, StageError, WorkflowPlan};
-use landfall_external::cmf::Cmf;
 use landfall_external::source::{self, SourceMachine as _};
 use serde_json::{Value, json};
 
 use crate::Deps;
-
-/// The migration status that Cloud Migration Factory shows from now on.
-const CMF_STATUS: &str = "Landfall: preparing";
 
 /// What is about to happen, for the history: also what is left to a person.
 pub(crate) fn intent(request: &MigrationRequest) -> Value {
@@ -66,45 +61,4 @@ pub(crate) async fn snapshot(
     tracing::info!(snapshotId = id, "the source's snapshot is taken");
     record.done.snapshot = Some(id);
     deps.journal.store.save(record, now).await
-}
-
-/// Tells Cloud Migration Factory, where there is one and it knows the server. The status before is saved
-/// first, so that a rollback can put it back whatever happens after.
-pub(crate) async fn register(
-    deps: &Deps,
-    mut record: MigrationRecord,
-    now: Timestamp,
-) -> Result<MigrationRecord, StageError> {
-    let Some(url) = &deps.cmf_url else {
-        return Ok(record);
-    };
-    let cmf = Cmf::new(&deps.http.get()?, url, ErrorName::SourcePreparationError)?;
-    if record.done.cmf.is_none() {
-        let name = server_name(&record.request);
-        let Some(server) = cmf.server(name).await? else {
-            tracing::info!(
-                serverName = name,
-                "Cloud Migration Factory has no such server"
-            );
-            return Ok(record);
-        };
-        record.done.cmf = Some(PreviousStatus {
-            id: server.id,
-            previous: server.status,
-        });
-        record = deps.journal.store.save(record, now).await?;
-    }
-    if let Some(entry) = &record.done.cmf {
-        cmf.set_status(&entry.id, CMF_STATUS).await?;
-    }
-    Ok(record)
-}
-
-/// The name Cloud Migration Factory knows the server by: the machine's own, where the request tells it.
-fn server_name(request: &MigrationRequest) -> &str {
-    request
-        .source_control
-        .as_ref()
-        .and_then(|control| control.vm_name.as_deref())
-        .unwrap_or(&request.source_vm_id)
 }

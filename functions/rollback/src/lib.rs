@@ -16,8 +16,8 @@
 //! Past MGN `FinalizeCutover` nothing is undone at all: the users work on the target, and moving them back to a
 //! source that has missed their writes is no decision for a machine.
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_CMF_URL`,
-//! `LANDFALL_SOURCE_API_ALLOW` (list of origins).
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_SOURCE_API_ALLOW` (list of
+//! origins), `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`, `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`.
 #![warn(missing_docs)]
 
 mod compensate;
@@ -41,6 +41,7 @@ use landfall_domain::{
     ErrorName, EventType, MigrationRecord, MigrationRequest, StageError, Status,
 };
 use landfall_external::LazyHttp;
+use landfall_external::cmf;
 use landfall_external::dns::Dns;
 use landfall_external::source::{Access, Ec2Sources};
 use landfall_mgn::Mgn;
@@ -78,12 +79,13 @@ pub struct Deps {
     /// The CMDB, where there is one.
     pub cmdb_url: Option<String>,
     /// Cloud Migration Factory, where there is one.
-    pub cmf_url: Option<String>,
+    pub cmf: Option<cmf::Access>,
 }
 
 impl Deps {
     /// From the environment.
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
+        let http = LazyHttp::default();
         Self {
             journal: Journal::load(aws, env),
             accounts: Accounts::new(aws, actions::ROLLBACK, |aws| {
@@ -93,11 +95,11 @@ impl Deps {
             ec2: aws_sdk_ec2::Client::new(aws),
             dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
             secrets: aws_sdk_secretsmanager::Client::new(aws),
-            http: LazyHttp::default(),
             ec2_sources: Ec2Sources::new(aws),
+            cmf: cmf::Access::load(aws, env, &http),
+            http,
             source_api_allow: env.list("LANDFALL_SOURCE_API_ALLOW"),
             cmdb_url: env.optional("LANDFALL_CMDB_URL"),
-            cmf_url: env.optional("LANDFALL_CMF_URL"),
         }
     }
 

@@ -1,9 +1,10 @@
 //! The records that other people keep say what they did before.
 
+use landfall_domain::cmf::{Server, Weight};
 use landfall_domain::record::PreviousStatus;
 use landfall_domain::{MigrationRecord, StageError};
 use landfall_external::cmdb::Cmdb;
-use landfall_external::cmf::Cmf;
+use landfall_external::cmf::Access;
 use serde_json::Value;
 
 use crate::{Deps, REFUSED};
@@ -41,22 +42,41 @@ fn holds(item: &Value, fields: &Value) -> bool {
     })
 }
 
-/// Puts the migration status of the server's record back.
+/// Puts the migration status of the server's record back. Where Cloud Migration Factory does not take it, or is not
+/// configured any more, that is left to a person; the migration is only held up by it where the deployment says so.
 pub(crate) async fn restore_cmf(
     deps: &Deps,
     before: &PreviousStatus,
 ) -> Result<String, StageError> {
-    let url = needed(deps.cmf_url.as_deref(), "LANDFALL_CMF_URL")?;
-    let cmf = Cmf::new(&deps.http.get()?, url, REFUSED)?;
-    let id = &before.id;
-    let is_back = |server: Option<landfall_external::cmf::CmfServer>| {
-        server.is_none_or(|server| server.status == before.previous)
+    let left = |why: &str| {
+        format!(
+            "left to a person: {why}; the migration status of the server {} was {:?}",
+            before.id, before.previous
+        )
     };
+    let Some(access) = &deps.cmf else {
+        return Ok(left("LANDFALL_CMF_URL is not set any more"));
+    };
+    match (put_back(access, before).await, access.weight) {
+        (Ok(outcome), _) => Ok(outcome),
+        (Err(error), Weight::Required) => Err(error),
+        (Err(error), Weight::Told) => {
+            tracing::warn!(context = error.context, "{error}");
+            Ok(left(&error.message))
+        }
+    }
+}
+
+async fn put_back(access: &Access, before: &PreviousStatus) -> Result<String, StageError> {
+    let cmf = access.connect(REFUSED).await?;
+    let id = &before.id;
     // A record that was deleted meanwhile has no status to put back.
+    let is_back =
+        |server: Option<Server>| server.is_none_or(|server| server.status == before.previous);
     if is_back(cmf.server_by_id(id).await?) {
         return Ok(format!("{id} is as before"));
     }
-    cmf.set_status(id, &before.previous).await?;
+    cmf.set_server_status(id, &before.previous).await?;
     if is_back(cmf.server_by_id(id).await?) {
         return Ok(format!("{id} was put back"));
     }

@@ -5,7 +5,8 @@
 //! what it found ([`dry_run`]).
 //!
 //! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `LANDFALL_ROLE_ARN_PREFIX` (what the ARNs of the functions' roles begin
-//! with), `AWS_REGION`; optional `LANDFALL_CALLBACK_ALLOW` and `LANDFALL_SOURCE_API_ALLOW` (lists of origins).
+//! with), `AWS_REGION`; optional `LANDFALL_CALLBACK_ALLOW` and `LANDFALL_SOURCE_API_ALLOW` (lists of origins),
+//! `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`, `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`.
 #![warn(missing_docs)]
 
 pub mod checks;
@@ -22,6 +23,8 @@ use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
 use landfall_domain::{
     ErrorName, EventType, Finding, MigrationRecord, StageError, Status, WorkflowPlan,
 };
+use landfall_external::LazyHttp;
+use landfall_external::cmf::Access;
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 
@@ -45,6 +48,8 @@ pub struct Deps {
     pub proofs: Proofs,
     /// Origins that a request's URLs may have.
     pub allow: Allow,
+    /// Cloud Migration Factory, where there is one.
+    pub cmf: Option<Access>,
 }
 
 /// The clients of the account and Region that a migration goes to.
@@ -96,6 +101,7 @@ impl Deps {
                 callbacks: env.list("LANDFALL_CALLBACK_ALLOW"),
                 sources: env.list("LANDFALL_SOURCE_API_ALLOW"),
             },
+            cmf: Access::load(aws, env, &LazyHttp::default()),
         }
     }
 }

@@ -32,7 +32,9 @@ fn codes(text: &str, quote: char) -> BTreeSet<String> {
                 .chars()
                 .all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit())
     };
-    let words = text.lines().flat_map(|line| line.split(quote).skip(1).step_by(2));
+    let words = text
+        .lines()
+        .flat_map(|line| line.split(quote).skip(1).step_by(2));
     words.filter(is_code).map(str::to_owned).collect()
 }
 
@@ -40,15 +42,19 @@ fn codes(text: &str, quote: char) -> BTreeSet<String> {
 fn the_page_lists_the_codes_that_the_checks_give() {
     let mut given = BTreeSet::new();
     let checks = root().join("functions/validate-input/src/checks");
-    let files = std::fs::read_dir(checks).unwrap().map(|file| file.unwrap().path());
+    let files = std::fs::read_dir(checks)
+        .unwrap()
+        .map(|file| file.unwrap().path());
     for file in files.chain([root().join("shared/accounts/src/refusal.rs")]) {
         given.extend(codes(&std::fs::read_to_string(file).unwrap(), '"'));
     }
     given.retain(|code| !STATES.contains(&code.as_str()));
     let page = std::fs::read_to_string(root().join("docs/PREFLIGHT.md")).unwrap();
-    let rows: String = page.lines().filter(|line| line.starts_with("| `")).fold(
-        String::new(),
-        |rows, line| rows + line.split('|').nth(1).unwrap() + "\n",
-    );
+    let rows: String = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .fold(String::new(), |rows, line| {
+            rows + line.split('|').nth(1).unwrap() + "\n"
+        });
     assert_eq!(codes(&rows, '`'), given);
 }

@@ -4,6 +4,10 @@
     reason = "a helper of a test fails as the test does"
 )]
 
+#[path = "handler/cmf.rs"]
+mod cmf;
+#[path = "../../../shared/external/tests/support/cmf.rs"]
+mod factory;
 mod world;
 
 use aws_sdk_ec2::types::NetworkInterface;

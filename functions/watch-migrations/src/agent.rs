@@ -80,7 +80,10 @@ async fn found(
     // Read before the record's own status: a sweep that died after the transition only has the token left to do.
     if record.status == Status::Preparing {
         record.source_server_id = Some(server.id.clone());
-        let change = Change::to(Status::Replicating, EventType::SourcePrepared);
+        let mut change = Change::to(Status::Replicating, EventType::SourcePrepared);
+        if !record.done.warnings.is_empty() {
+            change = change.evidence(record.done.with_warnings(json!({})));
+        }
         deps.journal.advance(record, change, now).await?;
     }
     settle::succeed(deps, wait, &json!({ "sourceServerId": server.id })).await

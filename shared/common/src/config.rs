@@ -61,6 +61,20 @@ impl<'a> Env<'a> {
             .unwrap_or_default()
     }
 
+    /// A switch: `true` or `false`; absent means false. Anything else is a fault, so that nobody relies on a switch that
+    /// was mistyped.
+    pub fn switch(&mut self, name: &str) -> bool {
+        match self.optional(name).as_deref().map(str::trim) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                self.faults
+                    .push(format!("{name} is {other:?}, and neither true nor false"));
+                false
+            }
+        }
+    }
+
     /// Ends the reading.
     ///
     /// # Errors
@@ -84,16 +98,21 @@ mod tests {
             "SET" => Some("value".into()),
             "BLANK" => Some("  ".into()),
             "LIST" => Some(" a, b,,".into()),
+            "ON" => Some("true".into()),
+            "OFF" => Some("false".into()),
+            "ODD" => Some("yes".into()),
             _ => None,
         });
         assert_eq!(env.required("SET"), "value");
         assert_eq!(env.optional("BLANK"), None);
         assert_eq!(env.list("LIST"), ["a", "b"]);
+        assert!(env.switch("ON") && !env.switch("OFF") && !env.switch("BLANK"));
+        assert!(!env.switch("ODD"));
         env.required("ONE");
         env.required("BLANK");
         assert_eq!(
             env.finish().unwrap_err().to_string(),
-            "the environment is not usable: ONE is not set; BLANK is not set"
+            "the environment is not usable: ODD is \"yes\", and neither true nor false; ONE is not set; BLANK is not set"
         );
     }
 }

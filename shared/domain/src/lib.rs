@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod authorization;
 pub mod batch;
+pub mod cmf;
 pub mod digest;
 pub mod error;
 pub mod event;
@@ -23,6 +24,7 @@ pub mod rollback;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod status;
+mod warnings;
 pub mod webhook;
 
 pub use error::{ErrorName, StageError};

@@ -100,6 +100,12 @@ pub struct Done {
     /// The CMF server record and the status it had before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmf: Option<PreviousStatus>,
+    /// The CMF wave that began with this server, and the status it had before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cmf_wave: Option<PreviousStatus>,
+    /// What went wrong beside the migration and did not stop it: records of others that were not found or not changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Finding>,
     /// MGN's right-sizing method before it was switched off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub right_sizing: Option<String>,

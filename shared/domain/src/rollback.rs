@@ -157,6 +157,13 @@ pub fn plan(record: &MigrationRecord) -> RollbackPlan {
             before: before.clone(),
         });
     }
+    if let Some(wave) = &done.cmf_wave {
+        // Others of its servers may be under way, or even done: whether it has begun is no longer this migration's to say.
+        plan.kept.push(format!(
+            "the status of the wave {} in Cloud Migration Factory, which was {:?}",
+            wave.id, wave.previous
+        ));
+    }
     if done.agent_command.is_some() {
         plan.kept.push(
             "the replication agent, so that a resubmission needs no new full sync".to_owned(),
@@ -236,6 +243,25 @@ mod tests {
         }))
         .unwrap();
         assert!(plan(&record).kept.is_empty(), "somebody else's power-off");
+    }
+
+    #[test]
+    fn a_server_s_status_in_cmf_goes_back_and_its_wave_s_does_not() {
+        let mut record = record();
+        let before = |id: &str, previous: &str| {
+            Some(PreviousStatus {
+                id: id.into(),
+                previous: previous.into(),
+            })
+        };
+        record.done.cmf = before("7", "Ready");
+        record.done.cmf_wave = before("3", "Planning");
+        assert_eq!(names(&record), ["RESTORE_CMF"]);
+        let kept = &plan(&record).kept;
+        assert!(
+            kept[0].contains("the wave 3") && kept[0].contains("Planning"),
+            "{kept:?}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One JSON-over-HTTP request, and what its answer means.
 
 use landfall_domain::{ErrorName, StageError};
-use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
@@ -21,8 +21,16 @@ pub(crate) struct Api {
 #[derive(Clone)]
 enum Credentials {
     Bearer(String),
-    Basic { username: String, password: String },
-    Header { name: &'static str, value: String },
+    Basic {
+        username: String,
+        password: String,
+    },
+    Header {
+        name: &'static str,
+        value: String,
+    },
+    /// Marked as sensitive: it shows in no debug print.
+    Authorization(HeaderValue),
 }
 
 impl std::fmt::Debug for Api {
@@ -104,6 +112,17 @@ impl Api {
         self
     }
 
+    /// The same API, called with this `Authorization` header.
+    ///
+    /// # Errors
+    /// A refusal when the text can stand in no header.
+    pub(crate) fn with_authorization(self, text: &str) -> Result<Self, StageError> {
+        let mut value = HeaderValue::try_from(text)
+            .map_err(|_| self.refused("signing in gave a token that no header can carry"))?;
+        value.set_sensitive(true);
+        Ok(self.with(Credentials::Authorization(value)))
+    }
+
     /// `scheme://host[:port]` of the base URL, without the scheme's own port.
     pub(crate) fn origin(&self) -> String {
         self.base.origin().ascii_serialization()
@@ -155,6 +174,7 @@ impl Api {
                 request.basic_auth(username, Some(password))
             }
             Some(Credentials::Header { name, value }) => request.header(*name, value),
+            Some(Credentials::Authorization(value)) => request.header(AUTHORIZATION, value.clone()),
         };
         request = match body {
             Body::Nothing => request,
@@ -304,7 +324,12 @@ pub(crate) fn said(body: &Value) -> Option<String> {
         // vSphere's fault: {_typeName, faultMessage: [{message}]}.
         joined(&body["_typeName"], &body["faultMessage"][0]["message"])
     } else {
-        text(&body["errors"][0]).or_else(|| text(&body["message"]))
+        // Cloud Migration Factory: a list of texts, of lists of them, or of refusals with their cause.
+        let first = &body["errors"][0];
+        text(first)
+            .or_else(|| text(&first[0]))
+            .or_else(|| text(&first["cause"]))
+            .or_else(|| text(&body["message"]))
     }?;
     Some(said.chars().take(500).collect())
 }
@@ -377,6 +402,14 @@ mod tests {
             (
                 json!({"_typeName": "NoPermission", "privilegeId": "x"}),
                 Some("NoPermission"),
+            ),
+            (
+                json!({"errors": [["not in the schema"]]}),
+                Some("not in the schema"),
+            ),
+            (
+                json!({"errors": [{"action": "deny", "cause": "no policy"}]}),
+                Some("no policy"),
             ),
             (
                 json!({"message": "no such resource"}),

@@ -363,11 +363,15 @@ pub(crate) fn secrets(world: &Arc<Mutex<World>>) -> aws_sdk_secretsmanager::Clie
             Client::get_secret_value,
             get_secret_value::GetSecretValueError,
             "GetSecretValue",
-            |_w, _i| {
+            |_w, input| {
+                let text = match input.secret_id() {
+                    Some("landfall/cmf") => r#"{"username": "u", "password": "p"}"#,
+                    _ => {
+                        r#"{"tenantId": "t", "clientId": "c", "clientSecret": "s", "username": "u", "password": "p"}"#
+                    }
+                };
                 Ok(get_secret_value::GetSecretValueOutput::builder()
-                    .secret_string(
-                        r#"{"tenantId": "t", "clientId": "c", "clientSecret": "s", "username": "u", "password": "p"}"#,
-                    )
+                    .secret_string(text)
                     .build())
             }
         )]

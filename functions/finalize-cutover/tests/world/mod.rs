@@ -14,9 +14,11 @@ use std::time::Duration;
 use landfall_common::events::EventPublisher;
 use landfall_common::state::StateStore;
 use landfall_common::{Invocation, Journal, Key};
+use landfall_domain::cmf::Weight;
 use landfall_domain::record::DnsValue;
 use landfall_domain::{ErrorName, MigrationRecord, Status};
 use landfall_external::LazyHttp;
+use landfall_external::cmf::Access;
 use landfall_external::dns::Dns;
 use landfall_external::source::Ec2Sources;
 use landfall_mgn::Mgn;
@@ -30,6 +32,11 @@ pub(crate) const TARGET: &str = "i-00000000000000001";
 pub(crate) const SOURCE: &str = "i-0000000000000000f";
 pub(crate) const CUTOVER_JOB: &str = "mgnjob-00000000000000002";
 pub(crate) const NOW: &str = "2026-11-21T12:00:00Z";
+
+thread_local! {
+    /// One client for all worlds of a test: each loads the trust store.
+    static HTTP: LazyHttp = LazyHttp::default();
+}
 
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,7 +180,7 @@ pub(crate) struct Parts {
     pub(crate) ec2_sources: Ec2Sources,
     pub(crate) source_api_allow: Vec<String>,
     pub(crate) cmdb_url: Option<String>,
-    pub(crate) cmf_url: Option<String>,
+    pub(crate) cmf: Option<Access>,
 }
 
 impl Parts {
@@ -211,6 +218,7 @@ pub(crate) async fn cut_over(refusal: ErrorName) -> Parts {
     let world = Arc::new(Mutex::new(fresh()));
     outside.attach(&world);
     world.lock().unwrap().put_record(&record(&outside.url));
+    let (http, secrets) = (HTTP.with(Clone::clone), aws::secrets(&world));
     Parts {
         journal: Journal {
             store: StateStore::new(table::dynamodb(&world), "landfall-migrations"),
@@ -220,12 +228,19 @@ pub(crate) async fn cut_over(refusal: ErrorName) -> Parts {
         ec2: aws::ec2(&world),
         dns: Dns::new(names::route53(&world), refusal)
             .patience(Duration::from_secs(5), Duration::from_millis(1)),
-        secrets: aws::secrets(&world),
-        http: LazyHttp::default(),
         ec2_sources: Ec2Sources::with_client(aws::source_ec2(&world)),
+        cmf: Some(Access {
+            url: format!("{}/cmf", outside.url),
+            login_url: None,
+            secret_id: Some("landfall/cmf".into()),
+            weight: Weight::Required,
+            http: http.clone(),
+            secrets: secrets.clone(),
+        }),
+        secrets,
+        http,
         source_api_allow: vec![outside.url.clone()],
         cmdb_url: Some(format!("{}/cmdb", outside.url)),
-        cmf_url: Some(format!("{}/cmf", outside.url)),
         world,
     }
 }

@@ -50,6 +50,7 @@ async fn answer(State(world): State<Shared>, method: Method, uri: Uri, body: Byt
     let (status, answer) = match system {
         "azure" => azure(&mut world, last),
         "vsphere" => vsphere(&mut world, &method, &uri),
+        "cmf" if last == "login" => (200, json!("t")),
         "cmf" => cmf(&mut world, &method, &body),
         _ => cmdb(&mut world, &method, &body),
     };

@@ -46,7 +46,7 @@ fn end(stage: &Stage) -> Value {
     let record = world.record();
     json!({
         "status": record.status, "done": record.done, "failure": record.failure,
-        "commands": world.sent.len(), "snapshots": world.snapshots, "cmf": world.cmf_status,
+        "commands": world.sent.len(), "snapshots": world.snapshots, "cmf": world.cmf,
         "versions": world.created.len(), "default": world.default_version(), "rightSizing": world.right_sizing,
     })
 }
@@ -79,8 +79,10 @@ async fn every_call_may_fail_once_and_the_next_run_makes_it_good() {
                 "azure:token",
                 "azure:describe",
                 "azure:snapshot",
-                "cmf:find",
-                "cmf:change",
+                "cmf:login",
+                "cmf:list",
+                "cmf:server",
+                "cmf:wave",
                 "DescribeSourceServers",
                 "DescribeInstanceInformation",
                 "SendCommand",

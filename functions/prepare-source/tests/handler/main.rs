@@ -5,6 +5,7 @@
     reason = "a helper of a test fails as the test does"
 )]
 
+mod cmf;
 mod faults;
 mod launch_settings;
 mod prepare;

@@ -256,14 +256,15 @@ async fn the_source_is_snapshotted_and_cloud_migration_factory_told() {
         done.snapshot.as_deref(),
         Some("/snapshots/landfall-mig-12345-1")
     );
-    let cmf = done.cmf.unwrap();
-    assert_eq!(
-        (cmf.id.as_str(), cmf.previous.as_str()),
-        ("7", "Not started")
-    );
+    let (server, wave) = (done.cmf.unwrap(), done.cmf_wave.unwrap());
+    assert_eq!((&*server.id, &*server.previous), ("7", "Not started"));
+    assert_eq!((&*wave.id, &*wave.previous), ("3", "Planning"));
+    assert_eq!(done.warnings, []);
     let world = stage.world();
     assert!(world.noted_before_cmf);
-    assert_eq!(world.cmf_status, "Landfall: preparing");
+    assert_eq!(world.cmf_statuses(), ("Landfall: preparing", "In progress"));
+    // What stands there already is not written again.
+    assert_eq!((world.count("cmf:server"), world.count("cmf:wave")), (1, 1));
     assert_eq!(world.snapshots.len(), 1);
     assert_eq!(world.events[0].1["evidence"]["snapshot"], "to be taken");
 }
@@ -320,8 +321,10 @@ async fn each_call_may_fail_once() {
         (("PutEvents", 1), ErrorName::InternalError),
         (("GetSecretValue", 1), refused),
         (("azure:snapshot", 1), refused),
-        (("cmf:find", 1), refused),
-        (("cmf:change", 1), refused),
+        (("cmf:login", 1), refused),
+        (("cmf:list", 1), refused),
+        (("cmf:server", 1), refused),
+        (("cmf:wave", 1), refused),
         (("DescribeSourceServers", 1), ErrorName::PrerequisiteError),
         (("DescribeInstanceInformation", 1), refused),
         (("SendCommand", 1), refused),

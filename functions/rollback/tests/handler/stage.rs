@@ -32,7 +32,7 @@ impl Stage {
             ec2_sources: parts.ec2_sources.clone(),
             source_api_allow: parts.source_api_allow.clone(),
             cmdb_url: parts.cmdb_url.clone(),
-            cmf_url: parts.cmf_url.clone(),
+            cmf: parts.cmf.clone(),
         };
         Self { parts, deps }
     }

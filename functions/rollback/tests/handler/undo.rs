@@ -1,5 +1,6 @@
 //! The walk through the plan, and how it ends.
 
+use landfall_domain::cmf::Weight;
 use landfall_domain::record::{DnsValue, LaunchAction};
 use landfall_domain::{ErrorName, Status};
 
@@ -249,4 +250,33 @@ async fn a_name_that_somebody_changed_since_is_left_and_the_target_stays() {
     assert_eq!(stage.finish().await.unwrap()["status"], "FROZEN");
     stage.assert_frozen("203.0.113.9");
     assert_eq!(stage.parts.world().instances[TARGET].state, "running");
+}
+
+#[tokio::test]
+async fn a_factory_that_does_not_take_its_status_back_freezes_only_who_requires_it() {
+    let index = {
+        let probe = Stage::moved().await;
+        probe.finish().await.unwrap();
+        let world = probe.parts.world();
+        world.calls.iter().position(|it| it == "cmf:PUT:7").unwrap()
+    };
+    for fault in [Fault::Refused, Fault::Unavailable] {
+        let mut stage = Stage::moved().await;
+        stage.deps.cmf.as_mut().unwrap().weight = Weight::Told;
+        stage.parts.world().fault = Some((index, fault));
+        assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+        let world = stage.parts.world();
+        let done = &world.events.last().unwrap().1["evidence"]["done"];
+        let last = done.as_array().unwrap().last().unwrap();
+        assert_eq!(last["compensation"], "RESTORE_CMF");
+        let outcome = last["outcome"].as_str().unwrap();
+        assert!(
+            outcome.contains("left to a person") && outcome.contains("Not started"),
+            "{outcome}"
+        );
+    }
+    // Whoever takes it out of the deployment no longer wants it kept.
+    let mut stage = Stage::moved().await;
+    stage.deps.cmf = None;
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
 }

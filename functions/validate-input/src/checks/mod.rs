@@ -3,6 +3,7 @@
 mod access;
 mod callback;
 mod claim;
+mod cmf;
 mod encryption;
 mod instance;
 mod network;
@@ -64,6 +65,7 @@ pub fn all(
         findings.extend(access::check(request, target));
         findings.extend(server::check(request, target));
     }
+    findings.extend(cmf::check(request, facts.cmf.as_ref()));
     findings.extend(source::check(request, &allow.sources));
     findings.extend(tested::check(
         request,

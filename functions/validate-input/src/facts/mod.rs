@@ -1,5 +1,6 @@
 //! What the checks need to know of the world, read concurrently and without changing anything.
 
+mod cmf;
 mod encryption;
 mod mgn;
 mod network;
@@ -16,6 +17,7 @@ use landfall_mgn::{Job, Server};
 
 use crate::{Deps, Target, needs};
 
+pub use cmf::CmfFacts;
 pub use encryption::{EbsDefault, Key};
 pub use permission::{Denied, Proof, Proofs};
 pub use profile::Profile;
@@ -28,6 +30,8 @@ pub struct Facts {
     pub claims: Claims,
     /// What the account tells that the request goes to; `None` when it cannot be entered.
     pub target: Option<TargetFacts>,
+    /// What Cloud Migration Factory has planned, where there is one.
+    pub cmf: Option<CmfFacts>,
 }
 
 /// Who has what the migration needs for itself.
@@ -145,10 +149,12 @@ impl Facts {
                     .map(Some),
             }
         };
-        let (claims, target) = tokio::join!(claims(deps, question), there);
+        let (claims, target, cmf) =
+            tokio::join!(claims(deps, question), there, cmf::read(deps.cmf.as_ref()));
         Ok(Self {
             claims: claims?,
             target: target?,
+            cmf,
         })
     }
 }

@@ -70,7 +70,7 @@ pub(crate) struct World {
 /// A world and a function in it.
 pub(crate) struct Stage {
     world: Arc<Mutex<World>>,
-    deps: Deps,
+    pub(crate) deps: Deps,
 }
 
 /// The partition key of the migration that is checked.
@@ -283,6 +283,7 @@ fn deps(world: &Arc<Mutex<World>>) -> Deps {
             callbacks: vec!["http://127.0.0.1:4570".into()],
             sources: vec!["http://127.0.0.1:4570".into()],
         },
+        cmf: None,
     }
 }
 

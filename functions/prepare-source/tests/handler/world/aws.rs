@@ -35,6 +35,11 @@ use prepare_source::Deps;
 
 use super::{Fault, Sent, World};
 
+thread_local! {
+    /// One client for all worlds of a test: each loads the trust store.
+    static HTTP: LazyHttp = LazyHttp::default();
+}
+
 type Shared = Arc<Mutex<World>>;
 
 /// Answers an operation from the world, or as its fault says.
@@ -75,11 +80,11 @@ pub(crate) fn deps(world: &Shared) -> Deps {
         ec2: ec2(world),
         ssm: ssm(world),
         secrets: secrets(world),
-        http: LazyHttp::default(),
         ec2_sources: Ec2Sources::with_client(source_ec2(world)),
+        http: HTTP.with(Clone::clone),
         region: "eu-central-1".into(),
         source_api_allow: vec![],
-        cmf_url: None,
+        cmf: None,
         agent_role_arn: None,
         agent_network: Network::default(),
     }
@@ -367,11 +372,15 @@ fn secrets(world: &Shared) -> aws_sdk_secretsmanager::Client {
             Client::get_secret_value,
             get_secret_value::GetSecretValueError,
             "GetSecretValue",
-            |_w, _i| {
-                get_secret_value::GetSecretValueOutput::builder()
-                    .secret_string(format!(
+            |_w, input| {
+                let text = match input.secret_id() {
+                    Some("landfall/cmf") => r#"{"username": "u", "password": "p"}"#.to_owned(),
+                    _ => format!(
                         r#"{{"tenantId": "t", "clientId": "c", "clientSecret": "s", "username": "{USERNAME}", "password": "{PASSWORD}"}}"#
-                    ))
+                    ),
+                };
+                get_secret_value::GetSecretValueOutput::builder()
+                    .secret_string(text)
                     .build()
             }
         )]

@@ -11,7 +11,9 @@ use aws_sdk_ec2::types::{LaunchTemplateVersion, RequestLaunchTemplateData, Snaps
 use aws_sdk_mgn::types::SourceServer;
 use aws_sdk_ssm::types::{CommandInvocation, InstanceInformation};
 use landfall_common::Invocation;
+use landfall_domain::cmf::Weight;
 use landfall_domain::{MigrationRecord, StageError, Status};
+use landfall_external::cmf::Access;
 use prepare_source::Deps;
 use serde_json::{Value, json};
 
@@ -59,8 +61,8 @@ pub(crate) struct World {
     pub(crate) failing: Option<(&'static str, usize)>,
     /// The call that fails, whatever it is, counted from 0.
     pub(crate) fault: Option<(usize, Fault)>,
-    /// What Cloud Migration Factory was told.
-    pub(crate) cmf_status: String,
+    /// What Cloud Migration Factory has: `wave`, `app` and `server`, a list of records each.
+    pub(crate) cmf: Value,
     /// Snapshots taken by the source's platform.
     pub(crate) snapshots: Vec<String>,
     /// How often the platform says that it is still at it.
@@ -109,6 +111,18 @@ impl World {
         }
         SnapshotState::Completed
     }
+
+    /// The statuses of the server and the wave in Cloud Migration Factory.
+    pub(crate) fn cmf_statuses(&self) -> (&str, &str) {
+        let text = |schema: &str, member: &str| {
+            let value = &self.cmf[schema][0][member];
+            value.as_str().unwrap_or_default()
+        };
+        (
+            text("server", "migration_status"),
+            text("wave", "wave_status"),
+        )
+    }
 }
 
 /// A world and a function in it.
@@ -133,7 +147,11 @@ impl Stage {
             calls: vec![],
             failing: None,
             fault: None,
-            cmf_status: "Not started".into(),
+            cmf: json!({
+                "wave": [{"wave_id": "3", "wave_name": "wave-3", "wave_status": "Planning"}],
+                "app": [{"app_id": "5", "app_name": "billing-app", "wave_id": "3"}],
+                "server": [{"server_id": "7", "server_name": "web-01", "app_id": "5", "migration_status": "Not started"}],
+            }),
             snapshots: vec![],
             snapshot_takes: 0,
             noted_before_snapshot: vec![],
@@ -152,7 +170,14 @@ impl Stage {
         });
         let mut stage = Self::new(changes);
         stage.deps.source_api_allow = vec![base.url("")];
-        stage.deps.cmf_url = Some(base.url("cmf"));
+        stage.deps.cmf = Some(Access {
+            url: base.url("cmf"),
+            login_url: None,
+            secret_id: Some("landfall/cmf".into()),
+            weight: Weight::Required,
+            http: stage.deps.http.clone(),
+            secrets: stage.deps.secrets.clone(),
+        });
         base.attach(&stage.world);
         stage
     }
@@ -163,6 +188,12 @@ impl Stage {
         let mut stage = Self::new(json!({"steps": ["freeze"], "sourceControl": control}));
         stage.deps.source_api_allow = vec![origin.to_owned()];
         stage
+    }
+
+    /// The same stage in a deployment that goes on without Cloud Migration Factory.
+    pub(crate) fn not_requiring_cmf(mut self) -> Self {
+        self.deps.cmf.as_mut().unwrap().weight = Weight::Told;
+        self
     }
 
     /// The same stage in a deployment that lists no origin for sources.

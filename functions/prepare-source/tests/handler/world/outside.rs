@@ -25,8 +25,9 @@ impl Outside {
         let machine = "/azure/subscriptions/sub-1/resourceGroups/rg-1/providers/Microsoft.Compute/virtualMachines/web-01";
         let snapshot = "/azure/subscriptions/sub-1/resourceGroups/rg-1/providers/Microsoft.Compute/snapshots/{name}";
         let router = Router::new()
-            .route("/cmf/user/server", get(find))
-            .route("/cmf/user/server/7", put(change))
+            .route("/cmf/login", post(sign_in))
+            .route("/cmf/user/{schema}", get(list))
+            .route("/cmf/user/{schema}/{id}", put(change))
             .route("/azure/t/oauth2/v2.0/token", post(token))
             .route(machine, get(describe))
             .route(snapshot, put(take))
@@ -62,20 +63,37 @@ fn answer(world: &Shared, call: &'static str, act: impl FnOnce(&mut World) -> An
     }
 }
 
-async fn find(State(world): State<Shared>) -> Answer {
-    answer(&world, "cmf:find", |world| {
-        let record = json!([
-            {"server_id": "7", "server_name": "web-01", "migration_status": world.cmf_status},
-        ]);
-        (StatusCode::OK, Json(record))
+async fn sign_in(State(world): State<Shared>) -> Answer {
+    answer(&world, "cmf:login", |_| (StatusCode::OK, Json(json!("t"))))
+}
+
+async fn list(State(world): State<Shared>, Path(schema): Path<String>) -> Answer {
+    answer(&world, "cmf:list", |world| {
+        (StatusCode::OK, Json(world.cmf[schema].clone()))
     })
 }
 
-async fn change(State(world): State<Shared>, Json(body): Json<Value>) -> Answer {
-    answer(&world, "cmf:change", |world| {
-        world.noted_before_cmf = world.record().done.cmf.is_some();
-        let status = body["migration_status"].as_str().unwrap();
-        status.clone_into(&mut world.cmf_status);
+async fn change(
+    State(world): State<Shared>,
+    Path((schema, id)): Path<(String, String)>,
+    Json(body): Json<Value>,
+) -> Answer {
+    let call = if schema == "wave" {
+        "cmf:wave"
+    } else {
+        "cmf:server"
+    };
+    answer(&world, call, |world| {
+        let done = world.record().done;
+        let noted = if schema == "wave" {
+            done.cmf_wave
+        } else {
+            done.cmf
+        };
+        world.noted_before_cmf = noted.is_some_and(|noted| noted.id == id);
+        let record = &mut world.cmf[schema][0];
+        let changes = body.as_object().unwrap().clone();
+        record.as_object_mut().unwrap().extend(changes);
         (StatusCode::OK, Json(json!({})))
     })
 }

@@ -101,6 +101,8 @@ fn policy(role_arn: &str, region: &str, instance: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     #[test]
     fn a_session_may_touch_one_instance_and_nothing_beside_it() {
         let role = "arn:aws-cn:iam::210987654321:role/path/landfall-source";
