@@ -3,7 +3,6 @@
 mod send;
 
 use std::fmt::Write as _;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -36,7 +35,10 @@ pub struct SubmitArgs {
 pub async fn run(args: &SubmitArgs, root: &Path) -> Result<Exit, CliError> {
     let mut documents = Vec::new();
     for file in &args.files {
-        documents.extend(requests::split(&file.display().to_string(), &read(file)?));
+        documents.extend(requests::split(
+            &file.display().to_string(),
+            &requests::read(file)?,
+        ));
     }
     if !args.no_check {
         let problems = requests::check(&documents);
@@ -61,22 +63,6 @@ pub async fn run(args: &SubmitArgs, root: &Path) -> Result<Exit, CliError> {
             ),
         )),
     }
-}
-
-fn read(file: &Path) -> Result<String, CliError> {
-    let text = if file.as_os_str() == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(file)
-    };
-    text.map_err(|error| {
-        CliError::new(
-            format!("{} cannot be read: {error}", file.display()),
-            "Name files of JSON in UTF-8, or - for standard input; nothing was sent.",
-        )
-        .exit(Exit::Invalid)
-    })
 }
 
 /// Tells what is wrong with the documents; nothing was sent.

@@ -132,8 +132,8 @@ fn batches(documents: &[Document]) -> Vec<&[Document]> {
 
 fn place(document: &Document) -> String {
     match document.migration_id() {
-        Some(id) => format!("{}, request {} ({id})", document.file, document.number),
-        None => format!("{}, request {}", document.file, document.number),
+        Some(id) => format!("{} ({id})", document.place()),
+        None => document.place(),
     }
 }
 

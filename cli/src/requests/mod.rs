@@ -1,14 +1,20 @@
 //! Reading requests from files: one JSON object, an array of them, several in a row, or one per line; and checking
 //! each as the deployment will.
 
-use std::collections::HashMap;
+mod collisions;
+
+use std::io::Read as _;
 use std::ops::Range;
+use std::path::Path;
 
 use landfall_common::correlation;
 use landfall_domain::request::DEFAULT_TENANT;
-use landfall_domain::{Finding, schema};
+use landfall_domain::{Finding, MigrationRequest, schema};
 use serde::de::IgnoredAny;
 use serde_json::Value;
+
+use self::collisions::Collisions;
+use crate::error::{CliError, Exit};
 
 /// One message to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +68,11 @@ impl Document {
         correlation::choose(None, self.text("correlationId"))
     }
 
+    /// Where it stands, for a person.
+    pub fn place(&self) -> String {
+        format!("{}, request {}", self.file, self.number)
+    }
+
     fn problem(&self, reason: &str, findings: Vec<Finding>) -> Problem {
         Problem {
             file: self.file.clone(),
@@ -72,6 +83,23 @@ impl Document {
             findings,
         }
     }
+}
+
+/// The text of a file, `-` for standard input.
+pub fn read(file: &Path) -> Result<String, CliError> {
+    let text = if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    text.map_err(|error| {
+        CliError::new(
+            format!("{} cannot be read: {error}", file.display()),
+            "Name files of JSON in UTF-8, or - for standard input; nothing was sent.",
+        )
+        .exit(Exit::Invalid)
+    })
 }
 
 /// Splits the text of a file into its documents. What follows the first fault of the JSON is one document of its own:
@@ -143,38 +171,56 @@ fn length(text: &str) -> usize {
     values.byte_offset()
 }
 
-/// Everything that is wrong with the documents, by the rules of the deployment; and an ID that two of them share.
+/// What can be said of a document without asking anybody.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// The request, where the schema takes it.
+    pub request: Option<MigrationRequest>,
+    /// The stable reason for a refusal, as the deployment would give it.
+    pub reason: Option<&'static str>,
+    /// Everything that is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// Judges each document by the rules of the deployment, and by what it shares with those before it.
+pub fn judge(documents: &[Document]) -> Vec<Judgement> {
+    let parsed: Vec<_> = documents
+        .iter()
+        .map(|document| schema::parse(&document.body))
+        .collect();
+    let mut collisions = Collisions::default();
+    let findings: Vec<_> = documents
+        .iter()
+        .zip(&parsed)
+        .map(|(document, parsed)| match parsed {
+            Ok(request) => collisions.with(request, document.place()),
+            Err(rejection) => rejection.findings.clone(),
+        })
+        .collect();
+    parsed
+        .into_iter()
+        .zip(findings)
+        .map(|(parsed, findings)| Judgement {
+            reason: match &parsed {
+                Err(rejection) => Some(rejection.reason),
+                Ok(_) if findings.is_empty() => None,
+                Ok(_) => Some(collisions::CODE),
+            },
+            request: parsed.ok(),
+            findings,
+        })
+        .collect()
+}
+
+/// The documents with which something is wrong, see [`judge`].
 pub fn check(documents: &[Document]) -> Vec<Problem> {
-    let mut first: HashMap<(&str, &str), &Document> = HashMap::new();
-    let mut problems = Vec::new();
-    for document in documents {
-        if let Err(rejection) = schema::parse(&document.body) {
-            problems.push(document.problem(rejection.reason, rejection.findings));
-            continue;
-        }
-        let Some(id) = document.migration_id() else {
-            continue;
-        };
-        match first.entry((document.tenant_id(), id)) {
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(document);
-            }
-            std::collections::hash_map::Entry::Occupied(entry) => {
-                let other = entry.get();
-                let finding = Finding::blocking(
-                    "DUPLICATE_ID",
-                    "/migrationId",
-                    format!(
-                        "{id} is the ID of {}, request {}, too.",
-                        other.file, other.number
-                    ),
-                )
-                .remedy("Give each server a migrationId of its own.");
-                problems.push(document.problem("DUPLICATE_ID", vec![finding]));
-            }
-        }
-    }
-    problems
+    documents
+        .iter()
+        .zip(judge(documents))
+        .filter_map(|(document, judgement)| {
+            Some(document.problem(judgement.reason?, judgement.findings))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -287,7 +333,7 @@ mod tests {
             found,
             [
                 (3, "SCHEMA_INVALID", "/source"),
-                (4, "DUPLICATE_ID", "/migrationId")
+                (4, "DUPLICATE_IN_FILES", "/migrationId")
             ]
         );
     }
