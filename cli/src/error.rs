@@ -14,9 +14,9 @@ use crate::stack::StackError;
 pub enum Exit {
     /// What was asked for happened.
     Ok = 0,
-    /// It did not: a migration ended otherwise, AWS refused, or the stack does not stand.
+    /// It did not: a migration ended otherwise, something blocks one, AWS refused, or the stack does not stand.
     Failed = 1,
-    /// The command line or a request is wrong; nothing was sent.
+    /// The command line or a request is wrong, and nothing was sent; or a request could not be checked.
     Invalid = 2,
     /// There is no such migration.
     Unknown = 3,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use landfall_cli::commands::{demo, status, submit, watch};
+use landfall_cli::commands::{demo, status, submit, validate, watch};
 use landfall_cli::output::print;
 use landfall_cli::{CliError, Exit, stack};
 
@@ -12,18 +12,19 @@ const EXAMPLES: &str = "\
 Examples:
   landfall demo                                    a small wave on this machine, start to end
   landfall up                                      the local stack, to try things on
+  landfall validate server.json                    what would be said to it, without submitting it
   landfall submit server.json                      request a migration
   landfall watch --wave wave-3 --until-done        follow a wave to its end
   landfall status mig-12345                        what happened to one server
 
-Which deployment: the flags --queue-url, --table and --region; else LANDFALL_REQUEST_QUEUE_URL and LANDFALL_TABLE;
-else the local stack of this folder or one above it (.landfall/stack.json); else `terraform output` of ./terraform.
-A queue URL on this machine is a local stack's; a table is where AWS_ENDPOINT_URL says.
+Which deployment: the flags --queue-url, --table, --validate-function and --region; else LANDFALL_REQUEST_QUEUE_URL,
+LANDFALL_TABLE and LANDFALL_VALIDATE_FUNCTION; else the local stack of this folder or one above it (.landfall/stack.json); else `terraform output` of ./terraform.
+A queue URL on this machine is a local stack's; a table or a function is where AWS_ENDPOINT_URL says.
 
 Exit codes:
   0  what was asked for happened
-  1  it did not: a migration ended otherwise, a call was refused, or the local stack does not stand
-  2  the command line or a request is wrong; nothing was sent
+  1  it did not: a migration ended otherwise, something blocks one, a call was refused, or the local stack does not stand
+  2  the command line or a request is wrong, nothing was sent; or `validate` could not ask the deployment
   3  there is no such migration";
 
 const SUBMIT_EXAMPLES: &str = "\
@@ -33,11 +34,31 @@ Examples:
   jq -c '.[]' wave-3.json | landfall submit -      one request per line; a JSON array does as well
   landfall submit --json server.json | jq -r '.submitted[].correlationId'
 
-Every request is checked against the schema first; with one that is not valid, nothing is sent.
+Every request is checked against the schema and the others in the files first; with one that is not valid, nothing is
+sent. `landfall validate` also asks the deployment.
 A request that is sent a second time changes nothing; with other content it starts a new attempt
 after the first one has ended, and is refused before.
 
 Exit codes: 0 all are in the queue; 1 some could not be sent; 2 some are not valid, nothing was sent.";
+
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  landfall validate server.json
+  landfall validate wave-3/*.json                  a wave, before it is submitted
+  landfall validate --diff server.json             and what of its settings in MGN would change
+  landfall validate --json wave-3.json | jq -c '.[] | select(.verdict != \"ready\")'
+
+Nothing is submitted, and nothing is changed in MGN or elsewhere: each request is checked against the schema and the
+others in the files; then the deployment's own pre-flight tells what it would say to it now.
+
+The JSON is an array with an object for each request: file, index (from 1), line, migrationId, verdict (ready, blocked or
+unknown), findings, plan, sourceServerId, settingsDigest, error, and with --diff differences (null where MGN does not know
+the server yet). What is not known is null.
+
+Your credentials need lambda:InvokeFunction on the deployment's function <prefix>-validate-input.
+
+Exit codes: 0 nothing blocks any of them; 1 something does; 2 the command line is wrong, a file cannot be read, or the
+deployment could not be asked about all of them.";
 
 const WATCH_EXAMPLES: &str = "\
 Examples:
@@ -110,6 +131,9 @@ enum Command {
     },
     /// Stop the local stack and remove its state.
     Down,
+    /// Check migration requests as the deployment will, without submitting them.
+    #[command(after_help = VALIDATE_EXAMPLES)]
+    Validate(validate::ValidateArgs),
     /// Send migration requests to the queue.
     #[command(after_help = SUBMIT_EXAMPLES)]
     Submit(submit::SubmitArgs),
@@ -166,6 +190,7 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
             })?;
             Ok(Exit::Ok)
         }
+        Command::Validate(args) => Box::pin(validate::run(&args, &cli.root)).await,
         Command::Submit(args) => submit::run(&args, &cli.root).await,
         Command::Watch(args) => watch::run(&args, &cli.root).await,
         Command::Status(args) => status::run(&args, &cli.root).await,

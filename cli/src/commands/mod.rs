@@ -3,4 +3,5 @@
 pub mod demo;
 pub mod status;
 pub mod submit;
+pub mod validate;
 pub mod watch;

@@ -1,11 +1,13 @@
 //! What people read: tables, durations, colours and the live screen. Nothing here calls AWS.
 
+pub mod progress;
 pub mod rows;
 pub mod screen;
 pub mod summary;
 pub mod table;
 pub mod text;
 pub mod timeline;
+pub mod validation;
 
 use std::io::Write as _;
 

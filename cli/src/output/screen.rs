@@ -142,6 +142,17 @@ fn terminal_height() -> usize {
         .unwrap_or(24)
 }
 
+/// How many characters a line of standard output takes; `None` where it is no terminal, and lines may be of any length.
+pub fn width() -> Option<usize> {
+    stdout_is_terminal().then(|| {
+        rustix::termios::tcgetwinsize(io::stdout())
+            .map(|size| usize::from(size.ws_col))
+            .ok()
+            .filter(|columns| *columns > 0)
+            .unwrap_or(80)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

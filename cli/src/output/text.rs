@@ -42,6 +42,43 @@ fn steers(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// The text in lines of at most so many characters, broken between words; a word that is longer than a line is broken
+/// after one of its marks (`_`, `/`, `-`, …), else where the line ends.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut room = width;
+    for word in text.split_whitespace() {
+        let mut rest: Vec<char> = word.chars().collect();
+        if !line.is_empty() {
+            if rest.len() < room {
+                line.push(' ');
+                room -= 1;
+            } else {
+                lines.push(std::mem::take(&mut line));
+                room = width;
+            }
+        }
+        while rest.len() > room {
+            let marked = rest[..room].iter().rposition(|c| "_/-.,:;=&?".contains(*c));
+            // A mark early in the line is no reason to leave the rest of it empty.
+            let end = marked
+                .map(|mark| mark + 1)
+                .filter(|end| *end >= room / 2)
+                .unwrap_or(room)
+                .max(1);
+            lines.push(rest.drain(..end).collect());
+        }
+        room -= rest.len();
+        line.extend(rest);
+    }
+    if !line.is_empty() || lines.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
 /// Whether and how colours are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Palette {
@@ -78,6 +115,11 @@ impl Palette {
         self.paint(32, text)
     }
 
+    /// News to think about.
+    pub fn caution(self, text: &str) -> String {
+        self.paint(33, text)
+    }
+
     /// Bad news.
     pub fn bad(self, text: &str) -> String {
         self.paint(31, text)
@@ -105,6 +147,27 @@ mod tests {
     fn nothing_of_others_steers_the_terminal() {
         assert_eq!(clean("a\u{1b}[2J\u{202e}b\u{200b}\r\n"), "a [2J b   ");
         assert_eq!(clean("Büro 東京"), "Büro 東京");
+    }
+
+    #[test]
+    fn lines_are_broken_between_words_and_long_words_after_a_mark() {
+        let table: [(&str, usize, &[&str]); 8] = [
+            ("", 5, &[""]),
+            ("one two three", 13, &["one two three"]),
+            ("one  two\nthree", 7, &["one two", "three"]),
+            ("a bcdefghijk l", 4, &["a", "bcde", "fghi", "jk l"]),
+            (
+                "LAUNCH_SETTINGS_CHANGED_SINCE_TEST",
+                16,
+                &["LAUNCH_SETTINGS_", "CHANGED_SINCE_", "TEST"],
+            ),
+            ("/sourceControl", 8, &["/sourceC", "ontrol"]),
+            ("Büro 東京", 4, &["Büro", "東京"]),
+            ("ab", 0, &["a", "b"]),
+        ];
+        for (text, width, lines) in table {
+            assert_eq!(wrapped(text, width), lines, "{text}");
+        }
     }
 
     #[test]

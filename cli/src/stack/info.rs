@@ -1,5 +1,6 @@
 //! What a running stack tells those who use it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
@@ -39,6 +40,9 @@ pub struct StackInfo {
     pub event_bus_name: String,
     /// The migration workflow.
     pub state_machine_arn: String,
+    /// Lambda name of every function, by its folder's name. None in a file of an earlier version.
+    #[serde(default)]
+    pub function_names: BTreeMap<String, String>,
     /// Secret that signs callbacks (`whsec_…`).
     pub callback_secret: String,
     /// The stack's processes.
@@ -80,16 +84,21 @@ impl StackInfo {
         outputs: &Outputs,
         callback_secret: String,
     ) -> Result<Self, StackError> {
+        let missing = |name: &str| StackError::Command {
+            what: "terraform apply".to_owned(),
+            status: "incomplete".to_owned(),
+            detail: format!(
+                "it has no output named {name}; terraform/outputs.tf and the CLI disagree"
+            ),
+        };
         let output = |name: &str| match outputs.get(name) {
             Some(Value::String(value)) => Ok(value.clone()),
-            _ => Err(StackError::Command {
-                what: "terraform apply".to_owned(),
-                status: "incomplete".to_owned(),
-                detail: format!(
-                    "it has no output named {name}; terraform/outputs.tf and the CLI disagree"
-                ),
-            }),
+            _ => Err(missing(name)),
         };
+        let function_names = outputs
+            .get("function_names")
+            .and_then(|value| serde_json::from_value(value.clone()).ok())
+            .ok_or_else(|| missing("function_names"))?;
         Ok(Self {
             ministack_url: ministack.url.clone(),
             simulator_url: simulator.url.clone(),
@@ -102,6 +111,7 @@ impl StackInfo {
             callback_failed_queue_url: output("callback_failed_queue_url")?,
             event_bus_name: output("event_bus_name")?,
             state_machine_arn: output("state_machine_arn")?,
+            function_names,
             callback_secret,
             pids: Pids {
                 ministack: ministack.pid,

@@ -1,6 +1,6 @@
 //! Which deployment a command speaks to.
 //!
-//! The queue or the table is looked for in the flags, the environment, the local stack and Terraform's outputs, in this
+//! The queue, the table or the validating function is looked for in the flags, the environment, the local stack and Terraform's outputs, in this
 //! order. Where it is found decides the rest: a local stack's is reached at its own endpoint with its test
 //! credentials, everything else through the AWS SDK's usual chain. What a flag names is a local stack's if its address
 //! (the queue's own, else `AWS_ENDPOINT_URL`) is on this machine.
@@ -8,10 +8,13 @@
 mod place;
 
 use std::path::Path;
+use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::Credentials;
 use clap::Args;
@@ -20,6 +23,9 @@ use landfall_common::StateStore;
 use self::place::{Place, Resource, find, of_stack};
 use crate::error::CliError;
 use crate::stack::StackInfo;
+
+/// How long one invocation may take: longer than the function itself, which has a minute.
+const ANSWER: Duration = Duration::from_secs(90);
 
 /// The flags that name a deployment.
 #[derive(Args, Clone, Debug, Default)]
@@ -31,6 +37,9 @@ pub struct TargetArgs {
     /// The table of migration records; only `watch` and `status` need it.
     #[arg(long, value_name = "NAME", env = "LANDFALL_TABLE")]
     pub table: Option<String>,
+    /// The function that checks requests; only `validate` needs it, and its name follows from the table's or the queue's.
+    #[arg(long, value_name = "NAME", env = "LANDFALL_VALIDATE_FUNCTION")]
+    pub validate_function: Option<String>,
     /// The AWS Region; `AWS_REGION` and the AWS profile count where neither this nor the deployment names one.
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
@@ -56,6 +65,17 @@ pub struct Records {
     pub advice: &'static str,
 }
 
+/// A deployment's function that checks requests.
+#[derive(Clone, Debug)]
+pub struct Validator {
+    /// The client that reaches it.
+    pub client: aws_sdk_lambda::Client,
+    /// Its name or ARN.
+    pub function: String,
+    /// What to look at when a call fails.
+    pub advice: &'static str,
+}
+
 impl Queue {
     /// Finds the request queue.
     pub async fn find(args: &TargetArgs, root: &Path) -> Result<Self, CliError> {
@@ -64,7 +84,7 @@ impl Queue {
 
     /// The request queue of a running local stack.
     pub async fn of_stack(stack: &StackInfo) -> Result<Self, CliError> {
-        Self::at(of_stack(Resource::RequestQueue, stack, None)).await
+        Self::at(of_stack(Resource::RequestQueue, stack, None)?).await
     }
 
     async fn at(place: Place) -> Result<Self, CliError> {
@@ -85,7 +105,7 @@ impl Records {
 
     /// The table of a running local stack.
     pub async fn of_stack(stack: &StackInfo) -> Result<Self, CliError> {
-        Self::at(of_stack(Resource::Table, stack, None)).await
+        Self::at(of_stack(Resource::Table, stack, None)?).await
     }
 
     async fn at(place: Place) -> Result<Self, CliError> {
@@ -93,6 +113,27 @@ impl Records {
         Ok(Self {
             advice: advice(&place),
             store: StateStore::new(aws_sdk_dynamodb::Client::new(&config), place.value),
+        })
+    }
+}
+
+impl Validator {
+    /// Finds the function.
+    pub async fn find(args: &TargetArgs, root: &Path) -> Result<Self, CliError> {
+        let (place, config) = reach(look(Resource::Validator, args, root)?).await?;
+        let config = aws_sdk_lambda::config::Builder::from(&config)
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_attempt_timeout(ANSWER)
+                    .build(),
+            )
+            // The function works before the first byte of its answer comes.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
+        Ok(Self {
+            client: aws_sdk_lambda::Client::from_conf(config),
+            advice: advice(&place),
+            function: place.value,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Where the queue or the table of a deployment is found.
+//! Where the queue, the table or the validating function of a deployment is found.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,15 @@ use super::TargetArgs;
 use crate::error::CliError;
 use crate::stack::{REGION, StackInfo};
 
+/// The function that checks requests, by the name of its folder.
+const VALIDATOR: &str = "validate-input";
+
 /// What a command needs of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resource {
     RequestQueue,
     Table,
+    Validator,
 }
 
 impl Resource {
@@ -23,6 +27,7 @@ impl Resource {
         match self {
             Self::RequestQueue => "the URL of the request queue",
             Self::Table => "the table of migration records",
+            Self::Validator => "the function that checks requests",
         }
     }
 
@@ -30,6 +35,7 @@ impl Resource {
         match self {
             Self::RequestQueue => "--queue-url",
             Self::Table => "--table",
+            Self::Validator => "--validate-function",
         }
     }
 
@@ -37,29 +43,76 @@ impl Resource {
         match self {
             Self::RequestQueue => "LANDFALL_REQUEST_QUEUE_URL",
             Self::Table => "LANDFALL_TABLE",
+            Self::Validator => "LANDFALL_VALIDATE_FUNCTION",
         }
     }
 
-    const fn output(self) -> &'static str {
-        match self {
-            Self::RequestQueue => "request_queue_url",
-            Self::Table => "table_name",
-        }
-    }
-
-    fn given(self, args: &TargetArgs) -> Option<&str> {
+    /// What flags and environment name.
+    fn given(self, args: &TargetArgs) -> Result<Option<String>, CliError> {
         let value = match self {
-            Self::RequestQueue => &args.queue_url,
-            Self::Table => &args.table,
+            Self::RequestQueue => args.queue_url.as_ref(),
+            Self::Table => args.table.as_ref(),
+            Self::Validator => args.validate_function.as_ref(),
         };
-        value.as_deref().filter(|value| !value.trim().is_empty())
+        match (self, filled(value)) {
+            (Self::Validator, None) => named_alike(args),
+            (_, value) => Ok(value.map(str::to_owned)),
+        }
     }
 
-    fn named_by(self, stack: &StackInfo) -> &str {
+    fn named_by(self, stack: &StackInfo) -> Option<&str> {
         match self {
-            Self::RequestQueue => &stack.request_queue_url,
-            Self::Table => &stack.table_name,
+            Self::RequestQueue => Some(&stack.request_queue_url),
+            Self::Table => Some(&stack.table_name),
+            Self::Validator => stack.function_names.get(VALIDATOR).map(String::as_str),
         }
+    }
+
+    fn put_out(self, outputs: &Value) -> Option<&str> {
+        let value = |name: &str| outputs.get(name)?.get("value");
+        match self {
+            Self::RequestQueue => value("request_queue_url"),
+            Self::Table => value("table_name"),
+            Self::Validator => value("function_names")?.get(VALIDATOR),
+        }?
+        .as_str()
+    }
+}
+
+fn filled(value: Option<&String>) -> Option<&str> {
+    value
+        .map(String::as_str)
+        .filter(|value| !value.trim().is_empty())
+}
+
+/// The validating function of the deployment whose table or queue is named: Terraform gives all names one prefix.
+fn named_alike(args: &TargetArgs) -> Result<Option<String>, CliError> {
+    let (table, queue) = (filled(args.table.as_ref()), filled(args.queue_url.as_ref()));
+    let prefix = match (table, queue) {
+        (None, None) => return Ok(None),
+        (Some(table), _) => table.strip_suffix("-migrations"),
+        (None, Some(url)) => url
+            .rsplit('/')
+            .next()
+            .and_then(|name| name.strip_suffix("-requests")),
+    };
+    match prefix {
+        Some(prefix) => Ok(Some(format!("{prefix}-{VALIDATOR}"))),
+        None => Err(CliError::new(
+            "the name of the function that checks requests does not follow from --table or --queue-url",
+            "Pass --validate-function, or set LANDFALL_VALIDATE_FUNCTION.",
+        )),
+    }
+}
+
+/// The queue's URL, where it is what the function is named after.
+fn named_after_queue(args: &TargetArgs) -> Option<&str> {
+    match (
+        filled(args.validate_function.as_ref()),
+        filled(args.table.as_ref()),
+    ) {
+        (None, None) => filled(args.queue_url.as_ref()),
+        _ => None,
     }
 }
 
@@ -84,14 +137,21 @@ pub(super) fn find(
 ) -> Result<Place, CliError> {
     let region = args.region.as_deref();
     let stack_root = stack_root(root);
-    if let Some(value) = resource.given(args) {
+    if let Some(value) = resource.given(args)? {
         // A stack file that cannot be read says nothing against what was named.
         let stack = stack_root.and_then(|root| StackInfo::load(&root).ok());
-        return Ok(given(resource, value, region, endpoint, stack.as_ref()));
+        // A queue's URL tells by itself whether it is of a local stack, and with it all that is named after it; of
+        // anything else AWS_ENDPOINT_URL tells.
+        let url = match resource {
+            Resource::RequestQueue => Some(value.as_str()),
+            Resource::Validator => named_after_queue(args).or(endpoint),
+            Resource::Table => endpoint,
+        };
+        return Ok(given(resource, &value, region, url, stack.as_ref()));
     }
     if let Some(stack_root) = stack_root {
         let stack = StackInfo::load(&stack_root)?;
-        return Ok(of_stack(resource, &stack, region));
+        return of_stack(resource, &stack, region);
     }
     terraform_outputs(&root.join("terraform"))
         .and_then(|outputs| of_terraform(resource, &outputs, region))
@@ -108,28 +168,25 @@ pub(super) fn find(
         })
 }
 
-/// A resource that was named. A queue's URL tells by itself whether it is of a local stack; of anything else
-/// `AWS_ENDPOINT_URL` tells.
+/// A resource that was named; `url` is where it would be, if it were a local stack's.
 fn given(
     resource: Resource,
     value: &str,
     region: Option<&str>,
-    endpoint: Option<&str>,
+    url: Option<&str>,
     stack: Option<&StackInfo>,
 ) -> Place {
-    let url = match resource {
-        Resource::RequestQueue => Some(value),
-        Resource::Table => endpoint,
-    };
     let local = url.and_then(origin_here);
-    let own = stack.filter(|stack| local.is_none() && resource.named_by(stack) == value);
+    let own = stack
+        .filter(|stack| local.is_none() && resource.named_by(stack) == Some(value))
+        .and_then(|stack| of_stack(resource, stack, region).ok());
     Place {
         value: value.to_owned(),
         region: region
             .or(local.is_some().then_some(REGION))
             .map(str::to_owned),
         endpoint: local,
-        otherwise: own.map(|stack| Box::new(of_stack(resource, stack, region))),
+        otherwise: own.map(Box::new),
     }
 }
 
@@ -146,20 +203,33 @@ fn origin_here(url: &str) -> Option<String> {
     here.then(|| url.origin().ascii_serialization())
 }
 
-pub(super) fn of_stack(resource: Resource, stack: &StackInfo, region: Option<&str>) -> Place {
-    Place {
-        value: resource.named_by(stack).to_owned(),
+pub(super) fn of_stack(
+    resource: Resource,
+    stack: &StackInfo,
+    region: Option<&str>,
+) -> Result<Place, CliError> {
+    let value = resource.named_by(stack).ok_or_else(|| {
+        CliError::new(
+            format!(
+                "the local stack is of an earlier landfall, which did not write down {}",
+                resource.name()
+            ),
+            "`landfall up` brings it up to date.",
+        )
+    })?;
+    Ok(Place {
+        value: value.to_owned(),
         region: Some(region.unwrap_or(&stack.region).to_owned()),
         endpoint: Some(stack.ministack_url.clone()),
         otherwise: None,
-    }
+    })
 }
 
 fn of_terraform(resource: Resource, outputs: &Value, region: Option<&str>) -> Option<Place> {
-    let output = |name: &str| outputs.get(name)?.get("value")?.as_str().map(str::to_owned);
+    let own = || outputs.get("region")?.get("value")?.as_str();
     Some(Place {
-        value: output(resource.output())?,
-        region: region.map(str::to_owned).or_else(|| output("region")),
+        value: resource.put_out(outputs)?.to_owned(),
+        region: region.or_else(own).map(str::to_owned),
         endpoint: None,
         otherwise: None,
     })
@@ -194,156 +264,4 @@ fn terraform_outputs(folder: &Path) -> Option<Value> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stack::Pids;
-
-    fn stack() -> StackInfo {
-        StackInfo {
-            ministack_url: "http://127.0.0.1:4566".to_owned(),
-            simulator_url: "http://127.0.0.1:4570".to_owned(),
-            region: "us-east-1".to_owned(),
-            account_id: "000000000000".to_owned(),
-            table_name: "local-table".to_owned(),
-            request_queue_url: "http://127.0.0.1:4566/000000000000/requests".to_owned(),
-            request_dlq_url: String::new(),
-            launch_queue_url: String::new(),
-            callback_failed_queue_url: String::new(),
-            event_bus_name: String::new(),
-            state_machine_arn: String::new(),
-            callback_secret: String::new(),
-            pids: Pids {
-                ministack: 1,
-                simulator: 2,
-            },
-        }
-    }
-
-    #[test]
-    fn a_flag_wins_and_means_aws() {
-        let args = TargetArgs {
-            table: Some("mine".to_owned()),
-            ..TargetArgs::default()
-        };
-        let place = find(Resource::Table, &args, Path::new("/"), None).unwrap();
-        assert_eq!((place.value.as_str(), place.endpoint), ("mine", None));
-        let aws = "https://sqs.eu-central-1.amazonaws.com/123456789012/requests";
-        let place = given(Resource::RequestQueue, aws, None, None, Some(&stack()));
-        assert_eq!(
-            (place.region, place.endpoint, place.otherwise),
-            (None, None, None)
-        );
-    }
-
-    #[test]
-    fn a_named_resource_of_a_local_stack_needs_neither_endpoint_nor_region() {
-        let here = "http://127.0.0.1:4566";
-        let queue = format!("{here}/000000000000/requests");
-        let found = [
-            given(Resource::RequestQueue, &queue, None, None, None),
-            given(
-                Resource::RequestQueue,
-                "http://[::1]:1/q",
-                None,
-                Some(here),
-                None,
-            ),
-            given(
-                Resource::Table,
-                "any",
-                None,
-                Some("http://localhost:4566/"),
-                None,
-            ),
-            given(
-                Resource::Table,
-                "any",
-                Some("eu-west-1"),
-                Some(here),
-                Some(&stack()),
-            ),
-            given(
-                Resource::Table,
-                "any",
-                None,
-                Some("https://vpce.example.com"),
-                None,
-            ),
-        ];
-        let found = found.map(|place| (place.endpoint, place.region));
-        let local =
-            |endpoint: &str, region: &str| (Some(endpoint.to_owned()), Some(region.to_owned()));
-        assert_eq!(
-            found,
-            [
-                local(here, "us-east-1"),
-                local("http://[::1]:1", "us-east-1"),
-                local("http://localhost:4566", "us-east-1"),
-                local(here, "eu-west-1"),
-                (None, None),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_name_that_the_local_stack_has_too_is_its_own_where_no_region_is_known() {
-        let place = given(Resource::Table, "local-table", None, None, Some(&stack()));
-        assert_eq!((place.region, place.endpoint), (None, None));
-        let local = of_stack(Resource::Table, &stack(), None);
-        assert_eq!(place.otherwise.as_deref(), Some(&local));
-        let place = given(Resource::Table, "another", None, None, Some(&stack()));
-        assert_eq!(place.otherwise, None);
-    }
-
-    #[test]
-    fn a_local_stack_brings_its_endpoint_and_region() {
-        let place = of_stack(Resource::Table, &stack(), None);
-        assert_eq!(place.value, "local-table");
-        assert_eq!(place.region.as_deref(), Some("us-east-1"));
-        assert_eq!(place.endpoint.as_deref(), Some("http://127.0.0.1:4566"));
-    }
-
-    #[test]
-    fn terraform_s_outputs_bring_their_region() {
-        let outputs =
-            serde_json::json!({"table_name": {"value": "t"}, "region": {"value": "eu-central-1"}});
-        let place = of_terraform(Resource::Table, &outputs, None).unwrap();
-        assert_eq!(
-            (place.value.as_str(), place.region.as_deref()),
-            ("t", Some("eu-central-1"))
-        );
-        assert_eq!(of_terraform(Resource::RequestQueue, &outputs, None), None);
-    }
-
-    #[test]
-    fn nothing_known_names_every_way_to_make_it_known() {
-        let folder = std::env::temp_dir();
-        let error = find(
-            Resource::RequestQueue,
-            &TargetArgs::default(),
-            &folder,
-            None,
-        )
-        .unwrap_err();
-        for way in [
-            "--queue-url",
-            "LANDFALL_REQUEST_QUEUE_URL",
-            "landfall up",
-            "./terraform",
-        ] {
-            assert!(error.remedy.contains(way), "{way} is missing in: {error}");
-        }
-    }
-
-    #[test]
-    fn the_stack_is_found_upwards() {
-        let base = std::env::temp_dir().join(format!("landfall-target-{}", uuid::Uuid::new_v4()));
-        let below = base.join("a/b");
-        std::fs::create_dir_all(&below).unwrap();
-        std::fs::create_dir_all(base.join(".landfall")).unwrap();
-        assert_eq!(stack_root(&below), None);
-        std::fs::write(base.join(".landfall/stack.json"), "{}").unwrap();
-        assert_eq!(stack_root(&below), Some(base.canonicalize().unwrap()));
-        std::fs::remove_dir_all(&base).unwrap();
-    }
-}
+mod tests;

@@ -3,3 +3,4 @@
 
 mod status;
 mod support;
+mod validate;

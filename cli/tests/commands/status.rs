@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{self, Aws, landfall};
+use crate::support::{self, Aws, Folder};
 
 #[tokio::test]
 async fn an_unknown_migration_is_json_for_a_script_and_an_exit_code() {
-    let aws = Aws::new(|seen| {
+    let aws = Aws::new(async |seen| {
         let nothing = if seen.operation.ends_with(".Query") {
             json!({"Items": [], "Count": 0})
         } else {
@@ -20,7 +20,10 @@ async fn an_unknown_migration_is_json_for_a_script_and_an_exit_code() {
     })
     .await;
     let here = [("AWS_ENDPOINT_URL", aws.url.as_str())];
-    let ended = landfall(&["status", "mig-9", "--json", "--table", "t"], &here).await;
+    let folder = Folder::new();
+    let ended = folder
+        .landfall(&["status", "mig-9", "--json", "--table", "t"], &here)
+        .await;
     assert_eq!(ended.code, Some(3), "{ended:?}");
     let story: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(story["record"], Value::Null);
@@ -30,7 +33,9 @@ async fn an_unknown_migration_is_json_for_a_script_and_an_exit_code() {
     );
     assert!(ended.stderr.contains("no migration mig-9"), "{ended:?}");
 
-    let ended = landfall(&["status", "mig-9", "--table", "t"], &here).await;
+    let ended = folder
+        .landfall(&["status", "mig-9", "--table", "t"], &here)
+        .await;
     assert_eq!(
         (ended.code, ended.stdout.as_str()),
         (Some(3), ""),

@@ -1,6 +1,7 @@
 //! The `landfall` binary, and an AWS of a test's own to run it against.
 
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -29,23 +30,23 @@ pub(crate) struct Aws {
 
 impl Aws {
     /// A server that answers each request as it is told.
-    pub(crate) async fn new(
-        answer: impl Fn(&Seen) -> Response + Clone + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) async fn new<F>(answer: impl Fn(Seen) -> F + Clone + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response> + Send,
+    {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&seen);
-        let respond = move |uri: Uri, headers: HeaderMap, body: Bytes| {
+        let respond = async move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let target = headers.get("x-amz-target");
             let request = Seen {
                 path: uri.to_string(),
                 operation: target.map_or("", |it| it.to_str().unwrap()).to_owned(),
                 body: serde_json::from_slice(&body).unwrap_or_default(),
             };
-            let response = answer(&request);
-            noted.lock().unwrap().push(request);
-            async move { response }
+            noted.lock().unwrap().push(request.clone());
+            answer(request).await
         };
         let router = Router::new().fallback(respond);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -80,23 +81,46 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// Runs `landfall` in a folder where nothing names a deployment, with nothing in its environment but what is given.
-pub(crate) async fn landfall(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
-    command
-        .args(arguments)
-        .env_clear()
-        .env("HOME", "/nonexistent")
-        // A refusal that may pass need not be waited out.
-        .env("AWS_MAX_ATTEMPTS", "1")
-        .envs(environment.iter().copied())
-        .current_dir(std::env::temp_dir())
-        .stdin(std::process::Stdio::null());
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let output = output.await.unwrap();
-    Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
+/// A folder of a test's own, in which nothing names a deployment.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("landfall-cli-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// With a file in it.
+    pub(crate) fn with(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.0.join(name), text).unwrap();
+        self
+    }
+
+    /// Runs `landfall` there, with nothing in its environment but what is given.
+    pub(crate) async fn landfall(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", &self.0)
+            // A refusal that may pass need not be waited out.
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .envs(environment.iter().copied())
+            .current_dir(&self.0)
+            .stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = output.await.unwrap();
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
