@@ -4,7 +4,7 @@ use landfall_domain::ErrorName;
 use landfall_domain::request::CmdbItem;
 use landfall_external::cmdb::Cmdb;
 use landfall_external::http_client;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::server::{REFUSAL, Server};
 
