@@ -45,6 +45,8 @@ pub struct Server {
     pub id: String,
     /// `server_name`.
     pub name: String,
+    /// `server_fqdn`; empty where it has none.
+    pub fqdn: String,
     /// `app_id`.
     pub app_id: Option<String>,
     /// `migration_status`; empty where it was never set.
@@ -80,13 +82,18 @@ impl Weight {
     }
 }
 
-/// The name that Cloud Migration Factory knows the server by: the machine's own, where the request tells it.
-pub fn server_name(request: &MigrationRequest) -> &str {
-    request
+/// The name by which a server is looked for, and the request's field that tells it: the host's, else that of its machine,
+/// else the source's ID.
+fn server_name(request: &MigrationRequest) -> (&str, &'static str) {
+    let machine = request
         .source_control
         .as_ref()
-        .and_then(|control| control.vm_name.as_deref())
-        .unwrap_or(&request.source_vm_id)
+        .and_then(|control| control.vm_name.as_deref());
+    match (request.source_host.as_deref(), machine) {
+        (Some(host), _) => (host, "/sourceHost"),
+        (None, Some(machine)) => (machine, "/sourceControl/vmName"),
+        (None, None) => (&request.source_vm_id, "/sourceVmId"),
+    }
 }
 
 impl Records {
@@ -103,11 +110,11 @@ impl Records {
     }
 
     fn named(&self, request: &MigrationRequest) -> Vec<&Server> {
-        let name = server_name(request);
+        let (name, _) = server_name(request);
         let named = self
             .servers
             .iter()
-            .filter(|server| same(&server.name, name));
+            .filter(|server| same(&server.name, name) || same(&server.fqdn, name));
         named.collect()
     }
 
@@ -180,13 +187,7 @@ impl Records {
         wave: Option<&Wave>,
         weight: Weight,
     ) -> Option<Finding> {
-        let name = server_name(request);
-        let named_by_machine = name != request.source_vm_id;
-        let pointer = if named_by_machine {
-            "/sourceControl/vmName"
-        } else {
-            "/sourceVmId"
-        };
+        let (name, pointer) = server_name(request);
         let named = self.named(request);
         if named.is_empty() {
             return Some(
@@ -197,7 +198,7 @@ impl Records {
                         format!("Cloud Migration Factory has no server {name}."),
                     )
                     .evidence(name, "a server_name")
-                    .remedy("Add the server to its application there, or give its name there as sourceControl.vmName."),
+                    .remedy("Add the server to its application there, or give its name there as sourceHost."),
             );
         }
         let Some(server) = self.server(request) else {

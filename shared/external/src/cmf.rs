@@ -278,6 +278,7 @@ impl Cmf {
         Ok(Server {
             id: self.id(record, "server_id")?,
             name: text(record, "server_name"),
+            fqdn: text(record, "server_fqdn"),
             app_id: id_in(record, "app_id"),
             status: text(record, "migration_status"),
         })

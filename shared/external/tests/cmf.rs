@@ -19,7 +19,7 @@ fn records() -> serde_json::Value {
     json!({
         "wave": [{"wave_id": "3", "wave_name": "wave-3", "wave_status": "Planning"}, {"wave_id": 4, "wave_name": "wave-4"}],
         "app": [{"app_id": "5", "app_name": "billing", "wave_id": "3"}, {"app_id": "6", "app_name": "crm"}],
-        "server": [{"server_id": "7", "server_name": "web-01", "app_id": "5", "migration_status": "Ready"}],
+        "server": [{"server_id": "7", "server_name": "web-01", "server_fqdn": "web-01.corp", "app_id": "5", "migration_status": "Ready"}],
     })
 }
 
@@ -45,6 +45,7 @@ async fn the_records_are_read_as_they_are() {
             servers: vec![Server {
                 id: "7".into(),
                 name: "web-01".into(),
+                fqdn: "web-01.corp".into(),
                 app_id: Some("5".into()),
                 status: "Ready".into(),
             }],

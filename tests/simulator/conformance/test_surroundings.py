@@ -114,11 +114,22 @@ def test_callbacks_are_verified_kept_and_answered(simulator):
 def test_the_sources_systems(simulator):
     simulator.sim("POST", "seed", {
         "servers": [machine("vm-az", power="azure", replicated=False)],
-        "cmf": [{"server_id": "7", "server_name": "web-01"}],
+        "cmf": [
+            {"wave_id": "3", "wave_name": "wave-3"},
+            {"app_id": "5", "app_name": "billing", "wave_id": "3"},
+            {"server_id": "7", "server_name": "web-01", "app_id": "5"},
+        ],
         "cmdb": [{"table": "cmdb_ci_server", "sys_id": "abc", "install_status": "1"}],
     })  # fmt: skip
-    assert json.loads(simulator.call("GET", "/cmf/user/server?server_name=web-01")[2])[0]["server_id"] == "7"
+    for schema, name in (("wave", "wave-3"), ("app", "billing"), ("server", "web-01")):
+        (record,) = json.loads(simulator.call("GET", f"/cmf/user/{schema}")[2])
+        assert record[f"{schema}_name"] == name
     assert simulator.call("PUT", "/cmf/user/server/7", {"migration_status": "done"})[0] == 200
+    assert json.loads(simulator.call("GET", "/cmf/user/server/7")[2])["migration_status"] == "done"
+    assert simulator.call("PUT", "/cmf/user/wave/3", {"wave_status": "In progress"})[0] == 200
+    assert simulator.call("PUT", "/cmf/user/wave/3", {"wave_status": "Landfall: preparing"})[0] == 400
+    status, _, text = simulator.call("GET", "/cmf/user/server/8")
+    assert (status, json.loads(text)["errors"]) == (400, ["server Id: 8 does not exist"])
     record = "/cmdb/api/now/table/cmdb_ci_server/abc"
     assert simulator.call("PATCH", record, {"install_status": "7"})[0] == 200
     assert json.loads(simulator.call("GET", record)[2])["result"]["install_status"] == "7"
@@ -246,6 +257,17 @@ def test_vcenter_takes_a_snapshot_as_a_task(simulator):
     assert simulator.sim("GET", "state")["vsphereSnapshots"] == {"vm-a": ["first", "second"]}
     assert ask("POST", "SessionManager/SessionManager/Logout")[0] == 204
     assert ask("GET", f"VirtualMachine/{vm}/snapshot")[1]["_typeName"] == "NotAuthenticated"
+
+
+def test_cloud_migration_factory_wants_a_token_when_told_to(simulator):
+    simulator.sim("POST", "seed", {"cmf": [{"wave_id": "3", "wave_name": "wave-3"}]})
+    simulator.sim("POST", "switches", {"cmfToken": "on"})
+    assert simulator.call("GET", "/cmf/user/wave")[0] == 401
+    assert simulator.call("POST", "/cmf/login", {"username": "landfall", "password": "wrong"})[0] == 400
+    status, _, text = simulator.call("POST", "/cmf/login", {"username": "landfall", "password": "right"})
+    assert status == 200
+    own = {"Authorization": json.loads(text), "Content-Type": "application/json"}
+    assert simulator.call("GET", "/cmf/user/wave", headers=own)[0] == 200
 
 
 def test_the_control_plane_tells_what_was_called(simulator, mgn):

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::sim::Sim;
 use crate::sink::Answers;
+use crate::source_apis::cmf;
 use crate::world::machine::Machine;
 use crate::world::{World, ids};
 
@@ -23,7 +24,7 @@ pub struct Seed {
     /// Source machines.
     #[serde(default)]
     pub servers: Vec<Machine>,
-    /// Cloud Migration Factory records; `server_id` identifies them.
+    /// Cloud Migration Factory records: `server_id`, else `app_id`, else `wave_id` tells of what schema, and which.
     #[serde(default)]
     pub cmf: Vec<Value>,
     /// CMDB records; `table` and `sys_id` identify them.
@@ -136,11 +137,10 @@ fn fill(world: &mut World, seed: Seed) -> Result<Value, String> {
     }
     world.enter(&home);
     for record in seed.cmf {
-        let id = record["server_id"].clone();
-        if id.is_null() {
-            return Err("cmf: a record has no server_id".into());
+        if cmf::schema(&record).is_none() {
+            return Err("cmf: a record has neither server_id nor app_id nor wave_id".into());
         }
-        if !world.sources.cmf.iter().any(|r| r["server_id"] == id) {
+        if !world.sources.cmf.iter().any(|own| cmf::same(own, &record)) {
             world.sources.cmf.push(record);
         }
     }

@@ -1,4 +1,4 @@
-//! Named switches: one for each behaviour of MGN that could not be evidenced.
+//! Named switches: one for each behaviour of MGN that could not be evidenced, and some that differ from place to place.
 //!
 //! The default is the reference's reading; a test that must not depend on it sets the other value.
 
@@ -41,6 +41,8 @@ pub enum Switch {
     Reverted,
     /// What one result of a policy simulation is about.
     SimulationResults,
+    /// Whether Cloud Migration Factory wants the token of a sign-in.
+    CmfToken,
 }
 
 struct Spec {
@@ -147,6 +149,12 @@ const SPECS: &[Spec] = &[
         name: "simulationResults",
         values: &["action", "resource"],
         about: "SimulatePrincipalPolicy: one result per action with ResourceSpecificResults, or, as formerly, one per action and resource",
+    },
+    Spec {
+        switch: Switch::CmfToken,
+        name: "cmfToken",
+        values: &["off", "on"],
+        about: "Cloud Migration Factory's user API wants the token of its login API",
     },
 ];
 

@@ -43,6 +43,7 @@ mod tests {
             servers: vec![Server {
                 id: "7".into(),
                 name: "vm-123456".into(),
+                fqdn: String::new(),
                 app_id: Some("5".into()),
                 status: String::new(),
             }],

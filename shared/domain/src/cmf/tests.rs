@@ -21,6 +21,7 @@ fn server(id: &str, name: &str, app_id: Option<&str>) -> Server {
     Server {
         id: id.into(),
         name: name.into(),
+        fqdn: format!("{name}.corp.example.com"),
         app_id: app_id.map(str::to_owned),
         status: String::new(),
     }
@@ -200,6 +201,36 @@ fn a_server_is_changed_where_it_is_known_and_a_wave_only_where_it_is_planned() {
     );
     check(json!({"appName": "nobody"}), twins(), None, None);
     check(json!({}), vec![], None, None);
+}
+
+#[test]
+fn a_server_is_looked_for_by_its_host_its_machine_or_its_id() {
+    let control = json!({"kind": "none", "vmName": "web-02"});
+    for (changes, id, pointer) in [
+        (json!({}), "1", "/sourceVmId"),
+        (
+            json!({ "sourceControl": control }),
+            "2",
+            "/sourceControl/vmName",
+        ),
+        (
+            json!({"sourceControl": control, "sourceHost": "WEB-03"}),
+            "3",
+            "/sourceHost",
+        ),
+        (
+            json!({"sourceHost": "web-03.corp.example.com"}),
+            "3",
+            "/sourceHost",
+        ),
+    ] {
+        let servers = ["vm-1", "web-02", "web-03"].iter().zip(1..);
+        let servers = servers.map(|(name, id)| server(&format!("{id}"), name, Some("10")));
+        let (all, request) = (records(servers.collect()), request(changes));
+        assert_eq!(all.server(&request).unwrap().id, id);
+        let told = records(vec![]).findings(&request, Weight::Told);
+        assert_eq!(told[0].pointer, pointer);
+    }
 }
 
 #[test]

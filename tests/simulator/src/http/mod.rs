@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::control;
 use crate::sim::Sim;
 use crate::source_apis::{Answer, azure, cmdb, cmf, vsphere};
+use crate::switches::Switch;
 use crate::world::BOOT;
 
 /// No request of any simulated service is larger.
@@ -180,11 +181,15 @@ async fn source(
         let mut world = sim.world();
         let answer = match system {
             "cmf" => {
-                let name = query
-                    .iter()
-                    .find(|(k, _)| k == "server_name")
-                    .map(|(_, v)| v.as_str());
-                cmf::answer(&mut world.sources, method, &path, name, &input)
+                let wants_token = world.switches.is(Switch::CmfToken, "on");
+                let authorization = headers.get(header::AUTHORIZATION);
+                let request = cmf::Request {
+                    method,
+                    path: &path,
+                    authorization: authorization.and_then(|it| it.to_str().ok()),
+                    body: &input,
+                };
+                cmf::answer(&mut world.sources, &request, wants_token)
             }
             "cmdb" => cmdb::answer(&mut world.sources, method, &path, &input),
             "vsphere" => {
