@@ -6,7 +6,6 @@ locals {
   any_region_mgn = "arn:${local.partition}:mgn:*:${local.account}"
   any_region_ec2 = "arn:${local.partition}:ec2:*:${local.account}"
   any_region_ssm = "arn:${local.partition}:ssm:*"
-  any_key        = "arn:${local.partition}:kms:*:*"
 
   any_region_snapshot = "arn:${local.partition}:ec2:*::snapshot/*"
   hosted_zones        = length(var.hosted_zone_ids) == 0 ? ["*"] : var.hosted_zone_ids
@@ -144,14 +143,14 @@ locals {
       resources = ["arn:${local.partition}:iam::${local.account}:role/*"]
       condition = { Bool = { "aws:ViaAWSService" = "true" } }
     }
-    # A key may be another account's; its own policy decides, too.
-    # https://docs.aws.amazon.com/kms/latest/developerguide/services-ebs.html
-    mgn-uses-keys = {
+    # EBS uses the caller's permissions on the key of what it launches from:
+    # https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+    mgn-encrypts-volumes = {
       actions = [
         "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom",
         "kms:ReEncryptTo",
       ]
-      resources = ["${local.any_key}:key/*"]
+      resources = var.volume_key_arns
       condition = { Bool = { "aws:ViaAWSService" = "true" } }
     }
     mgn-terminates-on-ec2 = {
@@ -202,6 +201,14 @@ locals {
       resources = ["${local.any_region_ec2}:instance/*"]
     }
 
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
+    # Only what a key is; a key of another account lets whom its own policy names look. MiniStack asks for the alias
+    # where AWS asks for its key.
+    keys-read = {
+      actions   = ["kms:DescribeKey"]
+      resources = [for kind in var.local ? ["alias", "key"] : ["key"] : "arn:${local.partition}:kms:*:*:${kind}/*"]
+    }
+
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
     source-nodes = {
       actions   = ["ssm:DescribeInstanceInformation", "ssm:ListCommandInvocations"] # no resource-level permissions
@@ -229,12 +236,6 @@ locals {
     own-permissions = {
       actions   = ["iam:SimulatePrincipalPolicy"]
       resources = ["${local.role_arn_prefix}*"]
-    }
-    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
-    # MiniStack looks at an alias by its own ARN, AWS at the key behind it.
-    keys-read = {
-      actions   = ["kms:DescribeKey"]
-      resources = ["${local.any_key}:key/*", "${local.any_key}:alias/*"]
     }
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_servicequotas.html
     quotas-read = {
@@ -316,7 +317,7 @@ locals {
     }
   }
 
-  # Statements without a resource (no other account, no secret) fall away.
+  # Statements without a resource (no other account, no secret, no key for volumes) fall away.
   function_statements = {
     for name, function in local.functions : name => [
       for key in concat(local.base_access, function.access) : {

@@ -92,7 +92,7 @@ locals {
       access = [
         "mgn-servers", "mgn-launch-settings-read", "mgn-launch-settings", "mgn-replication-settings-read",
         "mgn-replication-settings", "launch-template-read", "launch-template-version", "launch-template-default",
-        "source-nodes", "source-commands", "source-secrets", "source-accounts", "source-snapshots", "source-snapshot-tags",
+        "keys-read", "source-nodes", "source-commands", "source-secrets", "source-accounts", "source-snapshots", "source-snapshot-tags",
         "source-snapshots-read", "cmf-secret", "target-accounts", "explain-refusals",
       ]
     }
@@ -104,7 +104,7 @@ locals {
       optional             = {}
       access = [
         "consume-launches", "state-waits", "mgn-servers", "mgn-jobs", "mgn-launch", "mgn-lifecycle", "mgn-launches-on-ec2",
-        "mgn-passes-roles", "mgn-uses-keys", "task-failure", "target-accounts", "explain-refusals",
+        "mgn-passes-roles", "mgn-encrypts-volumes", "task-failure", "target-accounts", "explain-refusals",
       ]
     }
     watch-migrations = {
@@ -162,7 +162,7 @@ locals {
       })
       access = [
         "state-waits", "mgn-servers", "mgn-jobs", "mgn-job-log", "mgn-lifecycle", "mgn-terminate", "mgn-terminates-on-ec2",
-        "mgn-launch-settings", "launch-template-default", "dns", "instances-read", "instance-protection", "source-secrets",
+        "mgn-launch-settings-read", "mgn-launch-settings", "launch-template-default", "dns", "instances-read", "instance-protection", "source-secrets",
         "source-accounts", "source-start", "source-keys", "cmf-secret", "target-accounts", "explain-refusals",
       ]
     }

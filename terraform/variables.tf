@@ -214,6 +214,17 @@ variable "target_role_arns" {
   default     = []
 }
 
+variable "volume_key_arns" {
+  description = "KMS keys, by their ARNs, that requests may name as kmsKeyId. Each key's own policy must also admit MGN's service-linked role, which replicates with it."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.volume_key_arns : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", arn))])
+    error_message = "volume_key_arns takes ARNs of keys: permissions do not follow an alias."
+  }
+}
+
 variable "source_role_arns" {
   description = "Roles in other accounts that a request's sourceControl.roleArn may name: EC2 instances there may be snapshotted, stopped and started. Apart from target_role_arns: an account that takes servers need not be one whose servers may be stopped."
   type        = list(string)

@@ -60,20 +60,22 @@ run "who_may" {
     condition = {
       for action in [
         "mgn:StartTest", "mgn:StartCutover", "mgn:FinalizeCutover", "mgn:TerminateTargetInstances",
-        "route53:ChangeResourceRecordSets", "states:SendTaskSuccess", "ssm:SendCommand",
+        "mgn:UpdateReplicationConfiguration", "route53:ChangeResourceRecordSets", "states:SendTaskSuccess",
+        "ssm:SendCommand",
       ] :
       action => join(" ", [
         for name, statements in local.function_statements : name
         if contains(flatten(statements[*].actions), action)
       ])
       } == {
-      "mgn:StartTest"                    = "trigger-migration"
-      "mgn:StartCutover"                 = "trigger-migration"
-      "mgn:FinalizeCutover"              = "finalize-cutover"
-      "mgn:TerminateTargetInstances"     = "rollback"
-      "route53:ChangeResourceRecordSets" = "finalize-cutover rollback"
-      "states:SendTaskSuccess"           = "watch-migrations"
-      "ssm:SendCommand"                  = "prepare-source"
+      "mgn:StartTest"                      = "trigger-migration"
+      "mgn:StartCutover"                   = "trigger-migration"
+      "mgn:FinalizeCutover"                = "finalize-cutover"
+      "mgn:TerminateTargetInstances"       = "rollback"
+      "mgn:UpdateReplicationConfiguration" = "prepare-source"
+      "route53:ChangeResourceRecordSets"   = "finalize-cutover rollback"
+      "states:SendTaskSuccess"             = "watch-migrations"
+      "ssm:SendCommand"                    = "prepare-source"
     }
     error_message = "A call that changes the world is allowed to another function than the one whose work it is."
   }
@@ -104,10 +106,11 @@ run "exactly" {
         ]
         prepare-source = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:CreateLaunchTemplateVersion",
-          "ec2:DescribeLaunchTemplateVersions", "ec2:ModifyLaunchTemplate", "events:PutEvents", "mgn:DescribeSourceServers",
-          "mgn:GetLaunchConfiguration", "mgn:GetReplicationConfiguration", "mgn:UpdateLaunchConfiguration",
-          "mgn:UpdateReplicationConfiguration", "secretsmanager:GetSecretValue", "ssm:DescribeInstanceInformation",
-          "ssm:ListCommandInvocations", "ssm:SendCommand", "sts:DecodeAuthorizationMessage",
+          "ec2:DescribeLaunchTemplateVersions", "ec2:ModifyLaunchTemplate", "events:PutEvents", "kms:DescribeKey",
+          "mgn:DescribeSourceServers", "mgn:GetLaunchConfiguration", "mgn:GetReplicationConfiguration",
+          "mgn:UpdateLaunchConfiguration", "mgn:UpdateReplicationConfiguration", "secretsmanager:GetSecretValue",
+          "ssm:DescribeInstanceInformation", "ssm:ListCommandInvocations", "ssm:SendCommand",
+          "sts:DecodeAuthorizationMessage",
         ]
         trigger-migration = [
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
@@ -140,7 +143,7 @@ run "exactly" {
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
           "ec2:DescribeInstances", "ec2:ModifyInstanceAttribute", "ec2:ModifyLaunchTemplate", "events:PutEvents",
           "mgn:ChangeServerLifeCycleState", "mgn:DescribeJobLogItems", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
-          "mgn:TagResource", "mgn:TerminateTargetInstances", "mgn:UpdateLaunchConfiguration",
+          "mgn:GetLaunchConfiguration", "mgn:TagResource", "mgn:TerminateTargetInstances", "mgn:UpdateLaunchConfiguration",
           "route53:ChangeResourceRecordSets", "route53:GetChange", "route53:ListResourceRecordSets",
           "secretsmanager:GetSecretValue", "sts:DecodeAuthorizationMessage",
         ]
@@ -343,4 +346,44 @@ run "a_source_is_an_instance" {
   }
 
   expect_failures = [var.source_instance_arns]
+}
+
+run "keys_only_when_named" {
+  command = plan
+
+  assert {
+    condition     = !contains(flatten([for statements in values(local.function_statements) : flatten(statements[*].actions)]), "kms:CreateGrant")
+    error_message = "Without keys for volumes nobody uses one."
+  }
+}
+
+run "volume_keys" {
+  command = plan
+
+  variables {
+    volume_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"]
+  }
+
+  assert {
+    condition = flatten([
+      for name, statements in local.function_statements : [
+        for statement in statements : concat([name], statement.resources, [jsonencode(statement.condition)])
+        if contains(statement.actions, "kms:CreateGrant")
+      ]
+      ]) == [
+      "trigger-migration", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+      jsonencode({ Bool = { "aws:ViaAWSService" = "true" } }),
+    ]
+    error_message = "Only the named keys may be used, by MGN for a launch."
+  }
+}
+
+run "an_alias_is_no_key" {
+  command = plan
+
+  variables {
+    volume_key_arns = ["arn:aws:kms:eu-central-1:123456789012:alias/volumes"]
+  }
+
+  expect_failures = [var.volume_key_arns]
 }

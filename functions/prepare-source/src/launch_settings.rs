@@ -1,71 +1,134 @@
-//! The EC2 launch template that MGN launches the server's targets from.
+//! What MGN launches the server's targets with: its own launch configuration, and the EC2 launch template.
 //!
-//! A version of a template never changes, so a default version that carries our mark has our settings. The
-//! version before is noted before the default moves, so that a rollback can always move it back.
+//! A run changes only what differs from what the request wants, so a second one changes nothing. The way back is noted
+//! before each change. In the end everything is read once more: what somebody else changed meanwhile is an error.
 
 use aws_sdk_ec2::types::{LaunchTemplate, LaunchTemplateVersion};
 use jiff::Timestamp;
 use landfall_common::AwsResultExt;
+use landfall_domain::launch::{self, Difference, EffectiveSettings};
 use landfall_domain::record::LaunchTemplateChange;
-use landfall_domain::{ErrorName, MigrationRecord, StageError, Status, digest};
-use landfall_mgn::RIGHT_SIZING_OFF;
+use landfall_domain::{ErrorName, Finding, MigrationRecord, StageError, Status, digest};
+use landfall_launch::{Present, description};
 use serde_json::{Value, json};
 
-use crate::{Deps, template};
+use crate::{Deps, FAULT, key_arn};
 
-/// The error name of everything that is refused here.
-const FAULT: ErrorName = ErrorName::SourcePreparationError;
-
-/// Makes the request's settings those of the default version.
+/// Brings the launch settings to what the request wants; answers with their digest.
 pub(crate) async fn apply(
     deps: &Deps,
     mut record: MigrationRecord,
     now: Timestamp,
 ) -> Result<Value, StageError> {
-    let settings = record
-        .request
-        .launch_settings_digest()
-        .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
-    let output = json!({ "settingsDigest": settings });
     if has_launched(record.status) {
         // A late second run: the template must not move under a launch.
-        return Ok(output);
+        return Ok(json!({ "settingsDigest": record.done.settings_digest }));
     }
-    let server_id = record.source_server_id.as_deref().ok_or_else(|| {
+    let server_id = record.source_server_id.clone().ok_or_else(|| {
         StageError::new(
             ErrorName::InternalError,
             "the launch settings were asked for before the MGN source server was known",
         )
     })?;
-    let server_id = server_id.to_owned();
-    let found = deps.mgn.launch_configuration(&server_id, FAULT).await?;
-    let template_id = found
-        .template_id
-        .ok_or_else(|| fault(format!("MGN names no launch template for {server_id}")))?;
-    let method = found.right_sizing.as_deref();
-    if record.request.instance_type.is_some() && method != Some(RIGHT_SIZING_OFF) {
-        record = note_right_sizing(deps, record, method, now).await?;
-        // Before the template's versions are read: MGN may write one of its own when this changes.
-        let mgn = &deps.mgn;
-        mgn.set_right_sizing(&server_id, RIGHT_SIZING_OFF, FAULT)
-            .await?;
+    let key = key_arn(deps, &record.request).await?;
+    let mut seen = judge(deps, &server_id, &record, key.as_deref()).await?;
+    same_key(&seen)?;
+    if seen.differs_in_mgn() {
+        record = configure(deps, record, &server_id, &seen, now).await?;
+        // MGN may write a version of its own when its configuration changes.
+        seen = look(deps, &server_id, &record, key.as_deref()).await?;
     }
-    let (default, latest) = versions(deps, &template_id).await?;
-    let mark = template::mark(&settings, &record.migration_id);
-    if template::carries(&default, &mark) {
-        return Ok(output);
+    if seen.differs_in_template() {
+        record = set_template(deps, record, &seen, now).await?;
+        let wanted = seen.wanted;
+        seen = look(deps, &server_id, &record, key.as_deref()).await?;
+        // Over what somebody else may have put there, the request would want something else.
+        seen.wanted = wanted;
     }
-    let previous = number(&default)?;
-    let description = template::description(&mark, previous);
-    let version = if latest.version_description() == Some(description.as_str()) {
-        // An earlier run made it and did not live to make it the default.
-        number(&latest)?
-    } else {
-        create(deps, &record, &template_id, &default, &description).await?
+    settled(&seen)?;
+    let digest = hashed(seen.wanted.digest())?;
+    if record.done.settings_digest.as_ref() != Some(&digest) {
+        record.done.settings_digest = Some(digest.clone());
+        deps.journal.store.save(record, now).await?;
+    }
+    Ok(json!({ "settingsDigest": digest }))
+}
+
+/// Looks at how things are and what is wanted, and refuses what may not become so.
+pub(crate) async fn judge(
+    deps: &Deps,
+    server_id: &str,
+    record: &MigrationRecord,
+    key: Option<&str>,
+) -> Result<Seen, StageError> {
+    let seen = look(deps, server_id, record, key).await?;
+    let digest = hashed(seen.wanted.digest())?;
+    match launch::changed_since_test(record, &digest) {
+        Some(finding) => Err(refused(vec![finding])),
+        None => Ok(seen),
+    }
+}
+
+/// What there is, and what is wanted over it.
+pub(crate) struct Seen {
+    present: Present,
+    wanted: EffectiveSettings,
+}
+
+impl Seen {
+    fn differences(&self) -> Vec<Difference> {
+        launch::differences(&self.present.settings, &self.wanted)
+    }
+
+    fn differs_in_template(&self) -> bool {
+        self.differences().iter().any(Difference::in_template)
+    }
+
+    fn differs_in_mgn(&self) -> bool {
+        !self.differences().iter().all(Difference::in_template)
+    }
+}
+
+async fn look(
+    deps: &Deps,
+    server_id: &str,
+    record: &MigrationRecord,
+    key: Option<&str>,
+) -> Result<Seen, StageError> {
+    let present = landfall_launch::present(&deps.ec2, &deps.mgn, server_id, FAULT).await?;
+    let wanted = present.wanted(&record.request, key).map_err(refused)?;
+    Ok(Seen { present, wanted })
+}
+
+/// The key is set before replication is awaited. Here it is too late: what is replicated would have to be copied again.
+fn same_key(seen: &Seen) -> Result<(), StageError> {
+    let differences = seen.differences();
+    let Some(key) = differences.iter().find(|it| it.forces_resync) else {
+        return Ok(());
     };
-    note(deps, record, &template_id, previous, version, now).await?;
-    make_default(deps, &template_id, version).await?;
-    Ok(output)
+    Err(StageError::new(
+        FAULT,
+        format!(
+            "somebody changed the encryption key of the replication after it was set: {key}; set it back in MGN or change kmsKeyId, then resubmit"
+        ),
+    ))
+}
+
+/// Refuses settings that are not what was just set.
+fn settled(seen: &Seen) -> Result<(), StageError> {
+    let differences = seen.differences();
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let said: Vec<String> = differences.iter().map(Difference::to_string).collect();
+    // Somebody else's doing, or EC2 shows the change late. The next run sets it again.
+    Err(StageError::new(
+        ErrorName::Conflict,
+        format!(
+            "the launch settings are not what they were set to, so somebody else changes them too: {}",
+            said.join("; ")
+        ),
+    ))
 }
 
 const fn has_launched(status: Status) -> bool {
@@ -80,53 +143,76 @@ const fn has_launched(status: Status) -> bool {
     )
 }
 
-/// The default version and the latest one, which may be the same.
-async fn versions(
+/// Sets MGN's own part. What was there is noted first, and the first note of an attempt stays.
+async fn configure(
     deps: &Deps,
-    template_id: &str,
-) -> Result<(LaunchTemplateVersion, LaunchTemplateVersion), StageError> {
-    let answer = deps
-        .ec2
-        .describe_launch_template_versions()
-        .launch_template_id(template_id)
-        .versions("$Default")
-        .versions("$Latest")
-        .send()
-        .await
-        .or_stage(FAULT, "ec2:DescribeLaunchTemplateVersions")?;
-    let found = answer.launch_template_versions();
-    let default = found
-        .iter()
-        .find(|version| version.default_version() == Some(true));
-    let latest = found.iter().max_by_key(|version| version.version_number());
-    match (default, latest) {
-        (Some(default), Some(latest)) => Ok((default.clone(), latest.clone())),
-        _ => Err(fault(format!(
-            "launch template {template_id} has no default version"
-        ))),
+    mut record: MigrationRecord,
+    server_id: &str,
+    seen: &Seen,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let (before, after) = (&seen.present.settings, &seen.wanted);
+    let sizes = before.right_sizing != after.right_sizing;
+    let copies = before.copy_private_ip != after.copy_private_ip;
+    let mut done = record.done.clone();
+    if sizes && done.right_sizing.is_none() {
+        done.right_sizing
+            .clone_from(&seen.present.configuration.right_sizing);
     }
+    done.copied_private_ip |= copies && before.copy_private_ip;
+    if done != record.done {
+        record.done = done;
+        record = deps.journal.store.save(record, now).await?;
+    }
+    if sizes {
+        deps.mgn
+            .set_right_sizing(server_id, &after.right_sizing, FAULT)
+            .await?;
+    }
+    if copies {
+        deps.mgn
+            .set_copy_private_ip(server_id, after.copy_private_ip, FAULT)
+            .await?;
+    }
+    Ok(record)
+}
+
+/// Makes a version with the settings, unless an earlier run did, and makes it the default.
+async fn set_template(
+    deps: &Deps,
+    record: MigrationRecord,
+    seen: &Seen,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let digest = hashed(seen.wanted.digest())?;
+    let text = description(&digest, &record.migration_id, seen.present.version);
+    let version = match seen.present.made_before(&text) {
+        Some(version) => version,
+        None => create(deps, &record, seen, &text).await?,
+    };
+    let record = note(deps, record, &seen.present, version, now).await?;
+    make_default(deps, &seen.present.template_id, version).await?;
+    Ok(record)
 }
 
 async fn create(
     deps: &Deps,
     record: &MigrationRecord,
-    template_id: &str,
-    base: &LaunchTemplateVersion,
+    seen: &Seen,
     description: &str,
 ) -> Result<i64, StageError> {
-    let data = template::data(base.launch_template_data(), record).map_err(|problem| {
-        fault(format!(
-            "launch template {template_id} cannot take the launch settings: {problem}"
-        ))
-    })?;
+    let data = seen.present.data(&seen.wanted, FAULT)?;
     // The same for every run of this attempt: EC2 then answers a second call with the first one's version.
-    let token = digest::of_json(&json!([record.tenant_id, record.attempt, description]))
-        .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
+    let token = hashed(digest::of_json(&json!([
+        record.tenant_id,
+        record.attempt,
+        description
+    ])))?;
     let answer = deps
         .ec2
         .create_launch_template_version()
-        .launch_template_id(template_id)
-        .source_version(number(base)?.to_string())
+        .launch_template_id(&seen.present.template_id)
+        .source_version(seen.present.version.to_string())
         .version_description(description)
         .launch_template_data(data)
         .client_token(token)
@@ -135,8 +221,7 @@ async fn create(
         .or_stage(FAULT, "ec2:CreateLaunchTemplateVersion")?;
     answer
         .launch_template_version()
-        .map(number)
-        .transpose()?
+        .and_then(LaunchTemplateVersion::version_number)
         .ok_or_else(|| {
             StageError::new(
                 ErrorName::DependencyUnavailable,
@@ -145,45 +230,30 @@ async fn create(
         })
 }
 
-/// Notes the method to go back to before it is changed. The first note of an attempt stays.
-async fn note_right_sizing(
-    deps: &Deps,
-    mut record: MigrationRecord,
-    method: Option<&str>,
-    now: Timestamp,
-) -> Result<MigrationRecord, StageError> {
-    let Some(method) = method.filter(|_| record.done.right_sizing.is_none()) else {
-        return Ok(record);
-    };
-    record.done.right_sizing = Some(method.to_owned());
-    deps.journal.store.save(record, now).await
-}
-
 /// Notes the change before it is made. The first note of an attempt keeps the version to go back to.
 async fn note(
     deps: &Deps,
     mut record: MigrationRecord,
-    template_id: &str,
-    previous: i64,
+    present: &Present,
     version: i64,
     now: Timestamp,
-) -> Result<(), StageError> {
+) -> Result<MigrationRecord, StageError> {
     let change = match &record.done.launch_template {
-        Some(before) if before.template_id == template_id => LaunchTemplateChange {
+        Some(before) if before.template_id == present.template_id => LaunchTemplateChange {
             version,
             ..before.clone()
         },
         _ => LaunchTemplateChange {
-            template_id: template_id.to_owned(),
-            previous_version: previous,
+            template_id: present.template_id.clone(),
+            previous_version: present.version,
             version,
         },
     };
-    if record.done.launch_template.as_ref() != Some(&change) {
-        record.done.launch_template = Some(change);
-        deps.journal.store.save(record, now).await?;
+    if record.done.launch_template.as_ref() == Some(&change) {
+        return Ok(record);
     }
-    Ok(())
+    record.done.launch_template = Some(change);
+    deps.journal.store.save(record, now).await
 }
 
 async fn make_default(deps: &Deps, template_id: &str, version: i64) -> Result<(), StageError> {
@@ -215,12 +285,14 @@ async fn make_default(deps: &Deps, template_id: &str, version: i64) -> Result<()
     }
 }
 
-fn number(version: &LaunchTemplateVersion) -> Result<i64, StageError> {
-    version
-        .version_number()
-        .ok_or_else(|| fault("EC2 named a launch template version without a number"))
+fn hashed(digest: Result<String, serde_json::Error>) -> Result<String, StageError> {
+    digest.map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))
 }
 
-fn fault(message: impl Into<String>) -> StageError {
-    StageError::new(FAULT, message)
+fn refused(findings: Vec<Finding>) -> StageError {
+    let message = match findings.as_slice() {
+        [one] => one.message.clone(),
+        several => format!("the launch settings have {} faults", several.len()),
+    };
+    StageError::new(FAULT, message).findings(findings)
 }

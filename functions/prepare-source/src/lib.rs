@@ -1,9 +1,10 @@
 //! Work on the source, and the settings its target will launch with.
 //!
-//! Two workflow states call it. `PrepareSource`: snapshot, Cloud Migration Factory, and the start of the agent's
-//! installation, whose end the workflow then awaits. `ConfigureLaunch` (`"phase": "launch-settings"`): the EC2
-//! launch template of the server. Each is safe to run twice at any point: what is done is noted in the
-//! record, and looked at first.
+//! Three workflow states call it. `PrepareSource`: snapshot, Cloud Migration Factory, and the start of the agent's
+//! installation, whose end the workflow then awaits. `ConfigureReplication` (`"phase": "replication-settings"`): the
+//! key that the staging disks are encrypted with. `ConfigureLaunch` (`"phase": "launch-settings"`): MGN's launch
+//! configuration and the EC2 launch template of the server. Each is safe to run twice at any point: what is done is
+//! noted in the record, and looked at first.
 //!
 //! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `AWS_REGION`; optional `LANDFALL_SOURCE_API_ALLOW` (list of origins),
 //! `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`, `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`,
@@ -14,8 +15,8 @@
 mod agent;
 mod cmf;
 mod launch_settings;
+mod replication;
 mod source;
-mod template;
 
 use std::borrow::Cow;
 
@@ -25,8 +26,9 @@ use landfall_accounts::{Accounts, actions};
 use landfall_common::state::Change;
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
 use landfall_domain::installer::Network;
+use landfall_domain::record::Failure;
 use landfall_domain::{
-    EventType, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
+    ErrorName, EventType, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
 };
 use landfall_external::LazyHttp;
 
@@ -36,7 +38,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// What it works with in the account that a request goes to.
-type Target = (Mgn, aws_sdk_ec2::Client, aws_sdk_ssm::Client);
+type Target = (
+    Mgn,
+    aws_sdk_ec2::Client,
+    aws_sdk_kms::Client,
+    aws_sdk_ssm::Client,
+);
+
+/// The error name of settings that are refused.
+const FAULT: ErrorName = ErrorName::SourcePreparationError;
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -49,6 +59,8 @@ pub struct Deps {
     pub mgn: Mgn,
     /// Launch templates.
     pub ec2: aws_sdk_ec2::Client,
+    /// The key that a request names.
+    pub kms: aws_sdk_kms::Client,
     /// Run Command on the source.
     pub ssm: aws_sdk_ssm::Client,
     /// Credentials of the source's platform.
@@ -76,11 +88,16 @@ impl Deps {
         Self {
             journal: Journal::load(aws, env),
             accounts: Accounts::new(aws, actions::PREPARE_SOURCE, |aws| {
-                let (ec2, ssm) = (aws_sdk_ec2::Client::new(aws), aws_sdk_ssm::Client::new(aws));
-                (Mgn::new(aws), ec2, ssm)
+                (
+                    Mgn::new(aws),
+                    aws_sdk_ec2::Client::new(aws),
+                    aws_sdk_kms::Client::new(aws),
+                    aws_sdk_ssm::Client::new(aws),
+                )
             }),
             mgn: Mgn::new(aws),
             ec2: aws_sdk_ec2::Client::new(aws),
+            kms: aws_sdk_kms::Client::new(aws),
             ssm: aws_sdk_ssm::Client::new(aws),
             secrets: aws_sdk_secretsmanager::Client::new(aws),
             ec2_sources: Ec2Sources::new(aws),
@@ -119,9 +136,10 @@ impl Deps {
             .clone();
         Ok(match there {
             None => Cow::Borrowed(self),
-            Some((mgn, ec2, ssm)) => Cow::Owned(Self {
+            Some((mgn, ec2, kms, ssm)) => Cow::Owned(Self {
                 mgn,
                 ec2,
+                kms,
                 ssm,
                 region,
                 ..self.clone()
@@ -152,10 +170,11 @@ struct Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Phase {
+    ReplicationSettings,
     LaunchSettings,
 }
 
-/// Prepares a source, or with `"phase": "launch-settings"` its launch template.
+/// Prepares a source, or with a phase the settings that MGN replicates or launches it with.
 ///
 /// # Errors
 /// `SourcePreparationError` with what to mend, or a transient error.
@@ -174,16 +193,49 @@ pub async fn handle(
     let deps = &*deps.at(&record.request, &invocation).await?;
     let account = record.request.account.clone();
     // Futures of SDK calls are large: on the heap they do not swell the ones around them.
-    let outcome = match phase {
+    let done = match phase {
+        Some(Phase::ReplicationSettings) => {
+            Box::pin(replication::apply(deps, record, invocation.now)).await
+        }
         Some(Phase::LaunchSettings) => {
             Box::pin(launch_settings::apply(deps, record, invocation.now)).await
         }
         None => Box::pin(prepare(deps, record, invocation.now)).await,
     };
-    match outcome {
-        Ok(output) => Ok(output),
-        Err(error) => Err(deps.accounts.explain_error(account.as_ref(), error).await),
+    let error = match done {
+        Ok(output) => return Ok(output),
+        Err(error) => deps.accounts.explain_error(account.as_ref(), error).await,
+    };
+    if error.findings.is_empty() {
+        Err(error)
+    } else {
+        Err(Box::pin(noted(deps, &input, error, invocation.now)).await)
     }
+}
+
+/// Writes the findings of an error into the record: Step Functions hands only their text on.
+async fn noted(deps: &Deps, input: &StageInput, error: StageError, now: Timestamp) -> StageError {
+    let store = &deps.journal.store;
+    let saved = async {
+        let mut record = store.require(&input.key()).await?;
+        if !record
+            .failure
+            .as_ref()
+            .is_some_and(|noted| noted.is(&error))
+        {
+            record.failure = Some(Failure::of(&error));
+            store.save(record, now).await?;
+        }
+        Ok::<_, StageError>(())
+    };
+    if let Err(lost) = saved.await {
+        tracing::warn!(
+            error = lost.name.as_str(),
+            context = lost.context,
+            "the findings are told as text only: {lost}"
+        );
+    }
+    error
 }
 
 async fn prepare(
@@ -208,6 +260,17 @@ async fn prepare(
         record = agent::install(deps, record, again, now).await?;
     }
     Ok(status_of(&record))
+}
+
+/// The ARN of the key that the request names, if it names one.
+async fn key_arn(deps: &Deps, request: &MigrationRequest) -> Result<Option<String>, StageError> {
+    match &request.kms_key_id {
+        Some(id) => {
+            let key = landfall_launch::key(&deps.kms, id, FAULT).await?;
+            Ok(Some(key.into_arn(FAULT)?))
+        }
+        None => Ok(None),
+    }
 }
 
 fn status_of(record: &MigrationRecord) -> Value {

@@ -33,6 +33,7 @@ pub(crate) async fn undo(
         Compensation::RestoreRightSizing { method } => {
             target::restore_right_sizing(deps, record, method).await
         }
+        Compensation::RestoreCopyPrivateIp => target::restore_copy_private_ip(deps, record).await,
         Compensation::RestoreLaunchTemplate { change } => {
             target::restore_template(deps, change).await
         }

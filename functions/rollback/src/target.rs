@@ -163,6 +163,32 @@ pub(crate) async fn restore_right_sizing(
     }
 }
 
+/// Lets MGN give the target the source's address again.
+pub(crate) async fn restore_copy_private_ip(
+    deps: &Deps,
+    record: &MigrationRecord,
+) -> Result<String, StageError> {
+    let id = record.source_server_id.as_deref().unwrap_or_default();
+    if deps.mgn.server(id).await?.is_none() {
+        return Ok(format!("MGN no longer has {id}, nor an address to copy"));
+    }
+    let copies = async || {
+        let found = deps.mgn.launch_configuration(id, REFUSED).await?;
+        Ok::<_, StageError>(found.copy_private_ip)
+    };
+    if copies().await? {
+        return Ok(format!("{id} copies its source's address"));
+    }
+    deps.mgn.set_copy_private_ip(id, true, REFUSED).await?;
+    if copies().await? {
+        Ok(format!("{id} copies its source's address again"))
+    } else {
+        Err(not_yet(format!(
+            "{id} does not copy its source's address yet"
+        )))
+    }
+}
+
 /// Makes the earlier version of the launch template the default again.
 pub(crate) async fn restore_template(
     deps: &Deps,

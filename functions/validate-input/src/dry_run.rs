@@ -1,7 +1,8 @@
 //! A dry run: the checks of a request that nobody submitted.
 //!
 //! The event is `{"dryRun": true, "request": {…}}`, the answer `{"migrationId", "tenantId", "findings", "plan",
-//! "settingsDigest", "sourceServerId"}`. Nothing is written, neither state nor event.
+//! "settingsDigest", "sourceServerId"}`. With `"diff": true` also `"differences"`, a list of `{"field", "present", "wanted",
+//! "resync"}` between the launch settings of the server and what the request wants, where MGN has the server. Nothing is written, neither state nor event.
 
 use landfall_common::state::Key;
 use landfall_common::{Invocation, stage};
@@ -21,6 +22,9 @@ pub(crate) fn is_meant(event: &Value) -> bool {
 #[serde(rename_all = "camelCase")]
 struct Input {
     request: Value,
+    /// Whether the differences of the launch settings are wanted, too.
+    #[serde(default)]
+    diff: bool,
 }
 
 pub(crate) async fn run(
@@ -43,7 +47,7 @@ pub(crate) async fn run(
         tenant_id: &request.tenant_id,
         evidence: known.as_ref().and_then(|it| it.test_evidence.as_ref()),
     };
-    let examined = examine(deps, subject, invocation).await?;
+    let examined = examine(deps, subject, input.diff, invocation).await?;
     let digest = request
         .launch_settings_digest()
         .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
@@ -56,6 +60,16 @@ pub(crate) async fn run(
     });
     if let Some(id) = examined.source_server_id {
         answer["sourceServerId"] = id.into();
+    }
+    if let Some(differences) = examined.differences {
+        let told = differences.iter().map(|it| {
+            let mut told = json!({"field": it.field, "present": it.present, "wanted": it.wanted});
+            if it.forces_resync {
+                told["resync"] = true.into();
+            }
+            told
+        });
+        answer["differences"] = told.collect();
     }
     Ok(answer)
 }

@@ -20,8 +20,10 @@ use landfall_accounts::{Accounts, Home, actions};
 use landfall_common::state::claim::Taking;
 use landfall_common::state::{Change, Key};
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
+use landfall_domain::launch::Difference;
 use landfall_domain::{
-    ErrorName, EventType, Finding, MigrationRecord, StageError, Status, WorkflowPlan,
+    ErrorName, EventType, Finding, MigrationRecord, MigrationRequest, StageError, Status,
+    WorkflowPlan, launch,
 };
 use landfall_external::LazyHttp;
 use landfall_external::cmf::Access;
@@ -29,7 +31,7 @@ use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 
 use checks::{Allow, Subject};
-use facts::{Facts, Proofs, Question};
+use facts::{Facts, Proofs, Question, TargetFacts};
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -133,7 +135,7 @@ pub async fn handle(
         tenant_id: &record.tenant_id,
         evidence: record.test_evidence.as_ref(),
     };
-    let examined = Box::pin(examine(deps, subject, &invocation)).await?;
+    let examined = Box::pin(examine(deps, subject, false, &invocation)).await?;
     if examined.findings.iter().any(Finding::is_blocking) {
         Err(refuse(&deps.journal, record, examined.findings, invocation.now).await?)
     } else {
@@ -151,12 +153,15 @@ pub(crate) struct Examined {
     pub(crate) takings: Vec<Taking>,
     /// The one server in MGN that is meant, where there is one.
     pub(crate) source_server_id: Option<String>,
+    /// Where its launch settings are not what the request wants; known only where somebody asked for it.
+    pub(crate) differences: Option<Vec<Difference>>,
 }
 
 /// Reads the facts and runs the checks.
 pub(crate) async fn examine(
     deps: &Deps,
     subject: Subject<'_>,
+    diff: bool,
     invocation: &Invocation,
 ) -> Result<Examined, StageError> {
     let request = subject.request;
@@ -183,6 +188,7 @@ pub(crate) async fn examine(
         place: &place,
         partition: deps.role_arn_prefix.split(':').nth(1).unwrap_or("aws"),
         own: &Key::new(subject.tenant_id, &request.migration_id),
+        diff,
         now: invocation.now,
     };
     let facts = Facts::gather(deps, target.as_ref(), question).await?;
@@ -193,11 +199,29 @@ pub(crate) async fn examine(
         Some([server]) => Some(server.id.clone()),
         _ => None,
     };
+    let differences = facts
+        .target
+        .as_ref()
+        .filter(|_| diff)
+        .and_then(|target| differences(request, target));
     Ok(Examined {
         findings,
+        differences,
         takings: facts.claims.free,
         source_server_id,
     })
+}
+
+/// Where the server's launch settings are not what the request wants. `None` where MGN does not have the server, or the
+/// request wants what its disks cannot become.
+fn differences(request: &MigrationRequest, facts: &TargetFacts) -> Option<Vec<Difference>> {
+    let present = facts.launch.as_ref()?;
+    let key = match &facts.key {
+        Some(landfall_launch::Key::Usable(arn)) => Some(arn.as_str()),
+        _ => None,
+    };
+    let wanted = present.wanted(request, key).ok()?;
+    Some(launch::differences(&present.settings, &wanted))
 }
 
 /// Notes that the migration may go on, unless an earlier run did.

@@ -252,13 +252,17 @@ async fn pass(
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
     let mut evidence = Value::Null;
+    let effective_digest = record.done.settings_digest.clone();
     if let Some(launch) = record.done.launch_mut(phase.action()).as_mut() {
         launch.verified_at = Some(now.to_string());
-        evidence =
-            json!({ "instanceId": launch.instance_id, "settingsDigest": launch.settings_digest });
+        evidence = json!({
+            "instanceId": launch.instance_id, "settingsDigest": launch.settings_digest,
+            "effectiveDigest": effective_digest,
+        });
         if phase == Phase::Test {
             record.test_evidence = Some(TestEvidence {
                 settings_digest: launch.settings_digest.clone(),
+                effective_digest,
                 verified_at: now.to_string(),
                 job_id: launch.job_id.clone(),
             });

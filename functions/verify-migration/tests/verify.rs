@@ -106,6 +106,7 @@ impl Stage {
             verified_at: None,
         };
         let mut launched = record("mig-1", status);
+        launched.done.settings_digest = Some("effective".into());
         launched.done.test = Some(launch.clone());
         launched.done.cutover = Some(launch);
         let port = stage.target.port;
@@ -156,6 +157,7 @@ async fn a_test_that_passes_is_verified_and_mgn_is_told() {
     assert!(record.done.test.unwrap().verified_at.is_some());
     let evidence = record.test_evidence.unwrap();
     assert_eq!(evidence.settings_digest, "settings");
+    assert_eq!(evidence.effective_digest.as_deref(), Some("effective"));
     assert_eq!(evidence.job_id, "mgnjob-1");
     assert_eq!(stage.target.requests()[0].line, "GET /i-1/health HTTP/1.1");
     // A second run finds everything done.

@@ -40,7 +40,14 @@ pub(crate) async fn check(
         return settle::succeed(deps, wait, &json!({ "status": record.status })).await;
     }
     let progress = server.replication.progress(now);
-    let blockers = replication::blockers(&server.replication, &wait.policy, now);
+    let mut blockers = replication::blockers(&server.replication, &wait.policy, now);
+    // After another key everything is copied again; MGN may show the old state for a while.
+    if let Some(change) = &record.done.encryption_key {
+        blockers.extend(replication::old_snapshot(
+            &server.replication,
+            &change.changed_at,
+        ));
+    }
     if blockers.is_empty() {
         record.progress = Some(progress);
         let evidence = json!({

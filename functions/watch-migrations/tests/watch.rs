@@ -208,6 +208,38 @@ async fn a_lag_saves_its_progress_once_and_completes_when_it_is_gone() {
 }
 
 #[tokio::test]
+async fn after_another_key_only_a_later_snapshot_is_ready() {
+    let stage = Stage::replicating().await;
+    let mut record = stage.aws.record("mig-1").await;
+    record.done.encryption_key = Some(landfall_domain::record::EncryptionKeyChange {
+        previous: None,
+        key: "arn:new".into(),
+        changed_at: "2026-11-21T11:30:00Z".into(),
+    });
+    let saved = stage.aws.store().save(record, support::now()).await;
+    saved.unwrap();
+    // MGN has not begun anew, and shows what was replicated with the key before.
+    stage.server(|server| server.snapshot = Some("2026-11-21T11:29:59+00:00".into()));
+    stage.await_replication("token-1").await;
+    assert_eq!(stage.task(), None);
+    assert!(stage.aws.happened("mig-1").await.is_empty());
+    stage.server(|server| {
+        server.state = "INITIAL_SYNC".into();
+        (server.lag, server.snapshot) = (None, None);
+    });
+    stage.sweep().await.unwrap();
+    assert_eq!(stage.task(), None);
+    stage.server(|server| {
+        server.state = "CONTINUOUS".into();
+        server.lag = Some("PT0S".into());
+        server.snapshot = Some("2026-11-21T11:50:00.123+00:00".into());
+    });
+    stage.sweep().await.unwrap();
+    assert!(matches!(stage.task(), Some(Ended::Succeeded(_))));
+    assert_eq!(stage.aws.happened("mig-1").await, ["ReplicationHealthy"]);
+}
+
+#[tokio::test]
 async fn a_stall_is_announced_when_it_begins_and_again_after_it_ended() {
     let stage = Stage::replicating().await;
     stage.server(|server| {

@@ -46,6 +46,8 @@ event_types! {
     PreparationStarted,
     /// The agent is installed and known to MGN, the snapshot taken where asked.
     SourcePrepared,
+    /// MGN is given another KMS key for what it replicates, and copies everything again; `evidence` has both keys.
+    ResyncStarted,
     /// Replication passed its numeric gate.
     ReplicationHealthy,
     /// Replication stalled; `reasonCode` is MGN's error.

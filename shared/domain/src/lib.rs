@@ -15,6 +15,7 @@ pub mod event;
 pub mod finding;
 pub mod health;
 pub mod installer;
+pub mod launch;
 pub mod mask;
 pub mod plan;
 pub mod record;

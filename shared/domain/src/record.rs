@@ -109,9 +109,18 @@ pub struct Done {
     /// MGN's right-sizing method before it was switched off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub right_sizing: Option<String>,
+    /// Whether MGN gave targets the source's address before that was switched off.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub copied_private_ip: bool,
     /// The EC2 launch template version that was made the default, and the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launch_template: Option<LaunchTemplateChange>,
+    /// [`crate::launch::EffectiveSettings::digest`] of what this attempt launches with, read back after it was set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings_digest: Option<String>,
+    /// The key that the server replicates with since this attempt, and the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption_key: Option<EncryptionKeyChange>,
     /// The test launch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<Launch>,
@@ -199,6 +208,19 @@ pub struct LaunchTemplateChange {
     pub version: i64,
 }
 
+/// A replication that was given another KMS key. No rollback gives the old one back: MGN would copy everything again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EncryptionKeyChange {
+    /// The ARN of the key before; absent for the account's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// The ARN of the key.
+    pub key: String,
+    /// When it was last asked for: what was replicated before counts for nothing.
+    pub changed_at: String,
+}
+
 /// One launch by MGN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -221,8 +243,11 @@ pub struct Launch {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TestEvidence {
-    /// The digest of the settings that were tested.
+    /// The digest of the settings that were tested, as the request says them.
     pub settings_digest: String,
+    /// [`Done::settings_digest`] of the test; absent in evidence from before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_digest: Option<String>,
     /// When the test was verified.
     pub verified_at: String,
     /// The MGN job of the test.
@@ -369,8 +394,14 @@ pub(crate) mod tests {
         assert!(!done.moved_to_cutover);
         assert_eq!(serde_json::to_value(&done).unwrap(), serde_json::json!({}));
         done.moved_to_cutover = true;
+        done.copied_private_ip = true;
         let stored = serde_json::to_value(&done).unwrap();
-        assert_eq!(stored, serde_json::json!({"movedToCutover": true}));
+        let members = serde_json::json!({"movedToCutover": true, "copiedPrivateIp": true});
+        assert_eq!(stored, members);
+        let evidence = serde_json::json!({"settingsDigest": "d", "verifiedAt": "t", "jobId": "j"});
+        let read: TestEvidence = serde_json::from_value(evidence.clone()).unwrap();
+        assert_eq!(read.effective_digest, None);
+        assert_eq!(serde_json::to_value(&read).unwrap(), evidence);
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl Replication {
         u8::try_from(i128::from(done) * 100 / i128::from(self.total_bytes)).ok()
     }
 
+    /// Whether anything is replicated that a new initial sync would throw away.
+    pub fn has_data(&self) -> bool {
+        self.replicated_bytes > 0 || self.lag_duration.is_some()
+    }
+
     /// The form that is stored for `watch`.
     pub fn progress(&self, now: Timestamp) -> Progress {
         Progress {
@@ -178,6 +183,24 @@ pub fn blockers(replication: &Replication, policy: &Policy, now: Timestamp) -> V
     findings
 }
 
+/// What speaks against a launch after everything had to be copied again: a snapshot from before. MGN may well show the
+/// old state for a while.
+pub fn old_snapshot(replication: &Replication, restarted_at: &str) -> Option<Finding> {
+    let taken = replication.last_snapshot.as_deref();
+    let fresh = taken
+        .and_then(parse_timestamp)
+        .zip(parse_timestamp(restarted_at))
+        .is_some_and(|(taken, restarted)| taken > restarted);
+    (!fresh).then(|| {
+        Finding::blocking(
+            "SNAPSHOT_BEFORE_RESYNC",
+            "",
+            format!("MGN has no snapshot from after the resync that began at {restarted_at}."),
+        )
+        .evidence(taken.unwrap_or("none"), restarted_at)
+    })
+}
+
 /// What to do about a replication that cannot go on: `Some(text)` where waiting does not help.
 pub fn hopeless(replication: &Replication) -> Option<String> {
     (replication.state == "DISCONNECTED").then(|| {
@@ -278,6 +301,42 @@ mod tests {
         let mut missing = healthy();
         missing.last_snapshot = None;
         assert_eq!(codes(&missing, &policy(600)), ["SNAPSHOT_MISSING"]);
+    }
+
+    #[test]
+    fn after_a_resync_only_a_later_snapshot_counts() {
+        let check = |snapshot: Option<&str>, restarted: &str, expected: Option<&str>| {
+            let mut replication = healthy();
+            replication.last_snapshot = snapshot.map(str::to_owned);
+            let code = old_snapshot(&replication, restarted).map(|finding| finding.code);
+            assert_eq!(code.as_deref(), expected, "{snapshot:?} {restarted}");
+        };
+        let old = Some("SNAPSHOT_BEFORE_RESYNC");
+        let noon = "2026-11-21T12:00:00Z";
+        check(Some("2026-11-21T12:00:00.1+00:00"), noon, None);
+        check(Some(noon), noon, old);
+        check(Some("2026-11-21T13:00:00+02:00"), noon, old);
+        check(Some("soon"), noon, old);
+        check(None, noon, old);
+        check(Some(noon), "unreadable", old);
+    }
+
+    #[test]
+    fn data_is_what_has_been_copied_or_could_be_launched() {
+        let nothing = Replication {
+            total_bytes: 100,
+            ..Replication::default()
+        };
+        assert!(!nothing.has_data());
+        let copied = Replication {
+            replicated_bytes: 1,
+            ..nothing.clone()
+        };
+        let launchable = Replication {
+            lag_duration: Some("PT0S".into()),
+            ..nothing
+        };
+        assert!(copied.has_data() && launchable.has_data());
     }
 
     proptest! {

@@ -108,6 +108,13 @@ pub struct MigrationRequest {
     /// Tags of the target instance.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// Volumes of the target that are to be of another kind than MGN makes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DiskSettings>,
+    /// The KMS key (ARN, ID or alias) that encrypts the staging disks, and with them the target's volumes; absent
+    /// leaves what MGN has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key_id: Option<String>,
     /// The tenant, for one deployment that serves several.
     #[serde(default = "default_tenant")]
     pub tenant_id: String,
@@ -160,6 +167,51 @@ pub struct Account {
     /// The external ID the role's trust policy asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+}
+
+/// A type of EBS volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum VolumeType {
+    Gp2,
+    Gp3,
+    Io1,
+    Io2,
+    St1,
+    Sc1,
+    Standard,
+}
+
+impl VolumeType {
+    /// The name that EC2 knows it by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gp2 => "gp2",
+            Self::Gp3 => "gp3",
+            Self::Io1 => "io1",
+            Self::Io2 => "io2",
+            Self::St1 => "st1",
+            Self::Sc1 => "sc1",
+            Self::Standard => "standard",
+        }
+    }
+}
+
+/// What volume a disk of the source becomes. Its size is the source's: MGN forbids to change it in the template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DiskSettings {
+    /// The name of the disk on the source, for example `/dev/xvda` or `c:0`.
+    pub device_name: String,
+    /// The volume's type.
+    pub volume_type: VolumeType,
+    /// I/O operations per second, for types that are provisioned with them; absent means EC2's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iops: Option<u32>,
+    /// MiB/s, for `gp3` alone; absent means EC2's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<u32>,
 }
 
 /// How a source gets to MGN.
@@ -316,6 +368,9 @@ pub struct Policy {
     /// Allows a cutover that no test of the same settings preceded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_untested_cutover: bool,
+    /// Allows a change that makes MGN copy every disk again, which another KMS key is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_resync: bool,
 }
 
 impl Policy {
@@ -357,9 +412,10 @@ impl MigrationRequest {
         crate::digest::of_json(&content)
     }
 
-    /// The digest of what a launch would create; a test counts for a cutover only while this stays the same.
+    /// The digest of what the request says of a launch; a test counts for a cutover only while this stays the same.
+    /// [`crate::launch::EffectiveSettings::digest`] is that of everything a launch would be made with.
     pub fn launch_settings_digest(&self) -> Result<String, serde_json::Error> {
-        crate::digest::of_json(&serde_json::json!({
+        let mut settings = serde_json::json!({
             "instanceType": self.instance_type,
             "subnetId": self.subnet_id,
             "securityGroupIds": self.security_group_ids,
@@ -367,7 +423,15 @@ impl MigrationRequest {
             "instanceProfile": self.instance_profile,
             "targetVmName": self.target_vm_name,
             "tags": self.tags,
-        }))
+        });
+        // Left out where the request is silent: the digests of requests from before these members stay what they were.
+        if !self.disks.is_empty() {
+            settings["disks"] = serde_json::to_value(&self.disks)?;
+        }
+        if let Some(key) = &self.kms_key_id {
+            settings["kmsKeyId"] = key.as_str().into();
+        }
+        crate::digest::of_json(&settings)
     }
 }
 

@@ -44,6 +44,8 @@ pub enum Compensation {
         /// The method before: `BASIC` or `IN_AWS`.
         method: String,
     },
+    /// Let MGN give the target the source's address again.
+    RestoreCopyPrivateIp,
     /// Make the earlier launch template version the default again.
     RestoreLaunchTemplate {
         /// What was changed.
@@ -66,6 +68,7 @@ impl Compensation {
             Self::RevertLifecycle { .. } => "REVERT_LIFECYCLE",
             Self::TerminateTarget { .. } => "TERMINATE_TARGET",
             Self::RestoreRightSizing { .. } => "RESTORE_RIGHT_SIZING",
+            Self::RestoreCopyPrivateIp => "RESTORE_COPY_PRIVATE_IP",
             Self::RestoreLaunchTemplate { .. } => "RESTORE_LAUNCH_TEMPLATE",
             Self::RestoreCmf { .. } => "RESTORE_CMF",
         }
@@ -143,6 +146,9 @@ pub fn plan(record: &MigrationRecord) -> RollbackPlan {
                 method: method.clone(),
             });
         }
+        if done.copied_private_ip {
+            plan.compensations.push(Compensation::RestoreCopyPrivateIp);
+        }
         if let Some(change) = &done.launch_template {
             plan.compensations
                 .push(Compensation::RestoreLaunchTemplate {
@@ -169,6 +175,16 @@ pub fn plan(record: &MigrationRecord) -> RollbackPlan {
             "the replication agent, so that a resubmission needs no new full sync".to_owned(),
         );
     }
+    if let Some(change) = &done.encryption_key {
+        let before = change
+            .previous
+            .as_deref()
+            .unwrap_or("the account's default key for EBS");
+        plan.kept.push(format!(
+            "the replication's encryption key {}: with {before} again MGN would copy every disk once more",
+            change.key
+        ));
+    }
     if let Some(snapshot) = &done.snapshot {
         plan.kept.push(format!("the source snapshot {snapshot}"));
     }
@@ -191,7 +207,7 @@ fn lifecycle_before(done: &Done, action: LaunchAction) -> &'static str {
 mod tests {
     use super::*;
     use crate::record::tests::record;
-    use crate::record::{AgentCommand, Launch};
+    use crate::record::{AgentCommand, EncryptionKeyChange, Launch};
 
     fn launch(job: &str) -> Launch {
         Launch {
@@ -265,6 +281,23 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_was_changed_stays_and_the_history_says_why() {
+        let mut record = record();
+        record.done.encryption_key = Some(EncryptionKeyChange {
+            previous: None,
+            key: "arn:new".into(),
+            changed_at: "2026-01-01T00:00:00Z".into(),
+        });
+        let plan = plan(&record);
+        assert!(plan.compensations.is_empty());
+        let said = &plan.kept[0];
+        assert!(
+            said.contains("arn:new") && said.contains("default key"),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn the_lifecycle_is_left_before_the_target_goes() {
         let mut record = record();
         record.done.test = Some(launch("mgnjob-1"));
@@ -296,9 +329,10 @@ mod tests {
     }
 
     #[test]
-    fn right_sizing_comes_back_before_the_template() {
+    fn mgn_s_own_settings_come_back_before_the_template() {
         let mut record = record();
         record.done.right_sizing = Some("BASIC".into());
+        record.done.copied_private_ip = true;
         record.done.launch_template = Some(LaunchTemplateChange {
             template_id: "lt-1".into(),
             previous_version: 1,
@@ -306,7 +340,11 @@ mod tests {
         });
         assert_eq!(
             names(&record),
-            ["RESTORE_RIGHT_SIZING", "RESTORE_LAUNCH_TEMPLATE"]
+            [
+                "RESTORE_RIGHT_SIZING",
+                "RESTORE_COPY_PRIVATE_IP",
+                "RESTORE_LAUNCH_TEMPLATE"
+            ]
         );
     }
 

@@ -231,6 +231,9 @@ fn said(error: &ValidationError<'_>) -> String {
             Some(kind) => format!("{property} is missing; \"kind\": {kind} needs it"),
             None => format!("{property} is missing"),
         },
+        ValidationErrorKind::FalseSchema => {
+            format!("{value} does not go with the values beside it")
+        }
         _ => error.to_string(),
     }
 }

@@ -5,6 +5,7 @@
 //! [`INTENT_TAG`] and look for the tag before they call again.
 #![warn(missing_docs)]
 
+mod configuration;
 mod convert;
 pub mod identity;
 mod types;
@@ -26,14 +27,12 @@ use landfall_domain::record::LaunchAction;
 use landfall_domain::{ErrorName, StageError};
 
 pub use types::{
-    Job, JobLogLine, LaunchConfiguration, LaunchStatus, LaunchedInstance, Participant, Server,
+    Job, JobLogLine, LaunchConfiguration, LaunchStatus, LaunchedInstance, Participant,
+    ReplicatedDisk, ReplicationConfiguration, Server,
 };
 
 /// The tag of a job that tells which of our intents started it.
 pub const INTENT_TAG: &str = "landfall:intent";
-
-/// The right-sizing method that leaves the template's instance type alone.
-pub const RIGHT_SIZING_OFF: &str = "NONE";
 
 /// The most IDs a `DescribeSourceServers` filter takes (API model).
 const MAX_SERVER_IDS: usize = 200;
@@ -326,45 +325,6 @@ impl Mgn {
             .send()
             .await
             .or_stage(ErrorName::CutoverError, "mgn:FinalizeCutover")?;
-        Ok(())
-    }
-
-    /// What MGN launches the server with.
-    pub async fn launch_configuration(
-        &self,
-        server_id: &str,
-        name: ErrorName,
-    ) -> Result<LaunchConfiguration, StageError> {
-        let answer = self
-            .client
-            .get_launch_configuration()
-            .source_server_id(server_id)
-            .send()
-            .await
-            .or_stage(name, "mgn:GetLaunchConfiguration")?;
-        Ok(LaunchConfiguration {
-            template_id: answer.ec2_launch_template_id,
-            right_sizing: answer
-                .target_instance_type_right_sizing_method
-                .map(|method| method.as_str().to_owned()),
-        })
-    }
-
-    /// Sets the right-sizing method (`NONE`, `BASIC`, `IN_AWS`). With any but [`RIGHT_SIZING_OFF`] MGN's recommendation
-    /// overrides the template's instance type.
-    pub async fn set_right_sizing(
-        &self,
-        server_id: &str,
-        method: &str,
-        name: ErrorName,
-    ) -> Result<(), StageError> {
-        self.client
-            .update_launch_configuration()
-            .source_server_id(server_id)
-            .target_instance_type_right_sizing_method(method.into())
-            .send()
-            .await
-            .or_stage(name, "mgn:UpdateLaunchConfiguration")?;
         Ok(())
     }
 }

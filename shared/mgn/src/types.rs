@@ -111,4 +111,24 @@ pub struct LaunchConfiguration {
     pub template_id: Option<String>,
     /// The right-sizing method: `NONE`, `BASIC` or `IN_AWS`.
     pub right_sizing: Option<String>,
+    /// Whether it gives the target the source's private address.
+    pub copy_private_ip: bool,
+}
+
+/// What MGN replicates a server with, as far as we read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplicationConfiguration {
+    /// The ARN of the KMS key of the staging disks; absent is the account's default for EBS.
+    pub encryption_key: Option<String>,
+    /// The disks that are replicated.
+    pub disks: Vec<ReplicatedDisk>,
+}
+
+/// A disk that is replicated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicatedDisk {
+    /// Its name on the source.
+    pub device_name: String,
+    /// Whether the source boots from it.
+    pub boot: bool,
 }

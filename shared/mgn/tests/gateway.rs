@@ -10,7 +10,8 @@ use aws_sdk_mgn::config::retry::RetryConfig;
 use aws_sdk_mgn::error::ErrorMetadata;
 use aws_sdk_mgn::operation::{
     describe_jobs as jobs, describe_replication_configuration_templates as templates,
-    describe_source_servers as servers, start_test as start,
+    describe_source_servers as servers, get_replication_configuration as replication,
+    start_test as start, update_replication_configuration as change,
 };
 use aws_sdk_mgn::types as sdk;
 use aws_sdk_mgn::types::error::ConflictException;
@@ -217,4 +218,62 @@ async fn an_account_that_was_never_initialized_is_an_answer() {
     });
     let mgn = Mgn::with_client(mock_client!(aws_sdk_mgn, [&rule]));
     assert!(!mgn.is_initialized().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_key_counts_only_while_it_is_in_use() {
+    for (encryption, expected) in [
+        (Some("CUSTOM"), Some("arn:key")),
+        (Some("DEFAULT"), None),
+        (None, None),
+    ] {
+        let rule = mock!(Client::get_replication_configuration).then_output(move || {
+            let disk = |name: &str, boot| {
+                sdk::ReplicationConfigurationReplicatedDisk::builder()
+                    .device_name(name)
+                    .is_boot_disk(boot)
+                    .build()
+            };
+            replication::GetReplicationConfigurationOutput::builder()
+                .set_ebs_encryption(encryption.map(Into::into))
+                .ebs_encryption_key_arn("arn:key")
+                .replicated_disks(disk("/dev/sda", true))
+                .replicated_disks(disk("/dev/sdb", false))
+                .build()
+        });
+        let mgn = Mgn::with_client(mock_client!(aws_sdk_mgn, [&rule]));
+        let found = mgn.replication_configuration("s-1", ErrorName::PrerequisiteError);
+        let found = found.await.unwrap();
+        assert_eq!(found.encryption_key.as_deref(), expected, "{encryption:?}");
+        let disks: Vec<_> = found
+            .disks
+            .iter()
+            .map(|disk| (disk.device_name.as_str(), disk.boot))
+            .collect();
+        assert_eq!(disks, [("/dev/sda", true), ("/dev/sdb", false)]);
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_set_when_mgn_has_it() {
+    for (has, expected) in [
+        ("arn:key", Ok(())),
+        ("arn:old", Err(ErrorName::DependencyUnavailable)),
+    ] {
+        let rule = mock!(Client::update_replication_configuration)
+            .match_requests(|input| {
+                let custom = Some(&sdk::ReplicationConfigurationEbsEncryption::Custom);
+                input.ebs_encryption() == custom
+                    && input.ebs_encryption_key_arn() == Some("arn:key")
+            })
+            .then_output(move || {
+                change::UpdateReplicationConfigurationOutput::builder()
+                    .ebs_encryption("CUSTOM".into())
+                    .ebs_encryption_key_arn(has)
+                    .build()
+            });
+        let mgn = Mgn::with_client(mock_client!(aws_sdk_mgn, [&rule]));
+        let set = mgn.set_encryption_key("s-1", "arn:key", ErrorName::SourcePreparationError);
+        assert_eq!(set.await.map_err(|error| error.name), expected, "{has}");
+    }
 }

@@ -27,12 +27,13 @@ const SYNC: u32 = 300;
 const NO_SUBNET: &str = "subnet-0fffffffffffffff0";
 
 /// The states of a migration that does everything, in the order of the design.
-const ALL_STATES: [&str; 19] = [
+const ALL_STATES: [&str; 20] = [
     "ClaimMigration",
     "ValidateInput",
     "PrepareSource",
     "ReplicationWanted",
     "AwaitAgent",
+    "ConfigureReplication",
     "AwaitReplication",
     "LaunchWanted",
     "ConfigureLaunch",

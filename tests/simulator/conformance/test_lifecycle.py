@@ -57,6 +57,38 @@ def test_replication_from_the_first_step_to_ready(start, flags):
     assert [e["detail"] for e in announced] == [{"state": "READY_FOR_TEST"}]
 
 
+def test_another_key_copies_everything_again(start):
+    simulator = start("--scale", "1")
+    mgn = simulator.client("mgn")
+    server = simulator.seed("vm-1")["vm-1"]
+    key = {"ebsEncryption": "CUSTOM", "ebsEncryptionKeyArn": "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab"}
+
+    def state():
+        return only(mgn, server)["dataReplicationInfo"]["dataReplicationState"]
+
+    first = mgn.get_replication_configuration(sourceServerID=server)
+    assert (first["ebsEncryption"], "ebsEncryptionKeyArn" in first, state()) == ("DEFAULT", False, "CONTINUOUS")
+    changed = mgn.update_replication_configuration(sourceServerID=server, **key)
+    assert {member: changed[member] for member in key} == key
+    shown = only(mgn, server)
+    info = shown["dataReplicationInfo"]
+    assert (info["dataReplicationState"], shown["lifeCycle"]["state"]) == ("INITIATING", "READY_FOR_TEST")
+    assert "lagDuration" not in info and "lastSnapshotDateTime" not in info
+    assert info["replicatedDisks"][0]["replicatedStorageBytes"] == 0
+
+    simulator.sim("POST", "clock", {"skipSeconds": 120 + 900})
+    assert state() == "CONTINUOUS"
+    # The same key, an ARN that is not in use, and any other member leave it alone.
+    mgn.update_replication_configuration(sourceServerID=server, **key)
+    mgn.update_replication_configuration(sourceServerID=server, bandwidthThrottling=10)
+    assert state() == "CONTINUOUS"
+    mgn.update_replication_configuration(sourceServerID=server, ebsEncryption="DEFAULT")
+    assert state() == "INITIATING"
+    simulator.sim("POST", "clock", {"skipSeconds": 120 + 900})
+    mgn.update_replication_configuration(sourceServerID=server, ebsEncryptionKeyArn=key["ebsEncryptionKeyArn"] + "0")
+    assert state() == "CONTINUOUS"
+
+
 def test_a_stall_is_shown_announced_and_cured(start):
     simulator = start("--scale", "1")
     mgn = simulator.client("mgn")

@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use regex::Regex;
 
 use crate::resign::{self, Protocol};
+use crate::template_address;
 use crate::world::place::{Ebs, Place};
 
 /// The way to `MiniStack`.
@@ -59,6 +60,9 @@ impl Proxy {
             .collect();
         let back: Vec<_> = there.iter().map(|(alias, real)| (*real, *alias)).collect();
         let body = match std::str::from_utf8(body) {
+            Ok(text) if matches!(protocol, Protocol::Form("ec2")) => {
+                template_address::there(&replace(text, &there)).into_bytes()
+            }
             Ok(text) => replace(text, &there).into_bytes(),
             Err(_) => body.to_vec(),
         };
@@ -73,7 +77,7 @@ impl Proxy {
         Ok(Passed {
             status,
             content_type,
-            body: replace(&repaired(&text), &back).into_bytes(),
+            body: replace(&template_address::back(&repaired(&text)), &back).into_bytes(),
         })
     }
 

@@ -21,6 +21,7 @@ pub mod sink;
 pub mod source_apis;
 pub mod ssm;
 pub mod switches;
+mod template_address;
 pub mod world;
 
 use std::net::SocketAddr;

@@ -6,15 +6,18 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_ec2::types::{
-    Filter, IamInstanceProfileSpecification, InstanceType, RequestLaunchTemplateData, ResourceType,
-    ResponseLaunchTemplateData, Tag, TagSpecification,
+    Filter, IamInstanceProfileSpecification, InstanceType, LaunchTemplateBlockDeviceMappingRequest,
+    LaunchTemplateEbsBlockDeviceRequest, RequestLaunchTemplateData, ResourceType,
+    ResponseLaunchTemplateData, Tag, TagSpecification, VolumeType,
 };
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 
 use crate::ec2_proxy::Proxy;
+use crate::template_address;
 use crate::world::RECOMMENDED_TYPE;
 use crate::world::effect::EventRecord;
 use crate::world::place::Place;
+use crate::world::server::Disk;
 
 const ALIAS_TAG: &str = "landfall:alias";
 /// `PutEvents` takes ten at once.
@@ -103,14 +106,16 @@ impl Ministack {
         }
     }
 
-    /// Makes the launch template of a new server.
+    /// Makes the launch template of a new server: the recommended type, and a volume for each of its disks.
     pub(crate) async fn create_template(
         &self,
         server_id: &str,
+        disks: &[Disk],
         stamp: i64,
     ) -> Result<String, String> {
         let data = RequestLaunchTemplateData::builder()
             .instance_type(InstanceType::from(RECOMMENDED_TYPE))
+            .set_block_device_mappings(Some(disks.iter().map(volume).collect()))
             .build();
         let name = format!("created-and-used-by-application-migration-service-{server_id}-{stamp}");
         let call = self
@@ -163,11 +168,10 @@ impl Ministack {
             groups = data.security_group_ids().to_vec();
         }
         call = call.set_security_group_ids(Some(groups).filter(|g| !g.is_empty()));
-        call = call.set_private_ip_address(
-            interface
-                .and_then(|i| i.private_ip_address())
-                .map(str::to_owned),
-        );
+        let address = interface
+            .and_then(|i| i.description())
+            .and_then(template_address::of);
+        call = call.set_private_ip_address(address.map(str::to_owned));
         if let Some(profile) = data.iam_instance_profile() {
             let profile = IamInstanceProfileSpecification::builder()
                 .set_arn(profile.arn().map(str::to_owned))
@@ -327,6 +331,28 @@ impl Ministack {
             .map(str::to_owned)
             .ok_or_else(|| "there is no default VPC: name a real identifier in ec2Aliases".into())
     }
+}
+
+/// The volume that MGN makes of a disk: as fast as its size allows.
+fn volume(disk: &Disk) -> LaunchTemplateBlockDeviceMappingRequest {
+    const GIB: i64 = 1 << 30;
+    let gib = i32::try_from(disk.bytes.max(1).div_euclid(GIB)).unwrap_or(i32::MAX);
+    let gib = if disk.bytes % GIB == 0 {
+        gib
+    } else {
+        gib.saturating_add(1)
+    };
+    let volume = LaunchTemplateEbsBlockDeviceRequest::builder()
+        .volume_type(VolumeType::Gp3)
+        .volume_size(gib)
+        .iops(gib.saturating_mul(500).clamp(3_000, 16_000))
+        .throughput(125)
+        .delete_on_termination(true)
+        .build();
+    LaunchTemplateBlockDeviceMappingRequest::builder()
+        .device_name(&disk.device_name)
+        .ebs(volume)
+        .build()
 }
 
 fn by_alias(alias: &str) -> Filter {

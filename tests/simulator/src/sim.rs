@@ -141,9 +141,11 @@ impl Sim {
                     error,
                     "the launch template was not made"
                 );
-                if attempts < TEMPLATE_ATTEMPTS {
+                let disks = world.here.servers.get(&server_id).map(|s| s.disks.clone());
+                if let Some(disks) = disks.filter(|_| attempts < TEMPLATE_ATTEMPTS) {
                     world.ask_for(Effect::CreateTemplate {
                         server_id,
+                        disks,
                         attempts: attempts + 1,
                     });
                 }
@@ -211,12 +213,13 @@ async fn execute(ministack: Option<Ministack>, effect: Effect) -> Outcome {
     match effect {
         Effect::CreateTemplate {
             server_id,
+            disks,
             attempts,
         } => {
             let result = match &ministack {
                 Some(ministack) => {
                     ministack
-                        .create_template(&server_id, Timestamp::now().as_millisecond())
+                        .create_template(&server_id, &disks, Timestamp::now().as_millisecond())
                         .await
                 }
                 None => Ok(ids::mint("lt")),

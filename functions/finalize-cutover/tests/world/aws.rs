@@ -155,6 +155,7 @@ pub(crate) fn mgn(world: &Arc<Mutex<World>>) -> aws_sdk_mgn::Client {
                 |w, _i| {
                     Ok(get_launch::GetLaunchConfigurationOutput::builder()
                         .target_instance_type_right_sizing_method(w.right_sizing.as_str().into())
+                        .copy_private_ip(w.copy_private_ip)
                         .build())
                 }
             ),
@@ -164,8 +165,10 @@ pub(crate) fn mgn(world: &Arc<Mutex<World>>) -> aws_sdk_mgn::Client {
                 update_launch::UpdateLaunchConfigurationError,
                 "UpdateLaunchConfiguration",
                 |w, input| {
-                    let method = input.target_instance_type_right_sizing_method().unwrap();
-                    method.as_str().clone_into(&mut w.right_sizing);
+                    if let Some(method) = input.target_instance_type_right_sizing_method() {
+                        method.as_str().clone_into(&mut w.right_sizing);
+                    }
+                    w.copy_private_ip = input.copy_private_ip().unwrap_or(w.copy_private_ip);
                     // MGN writes a version of its own, and makes it the default.
                     w.template_default += 1;
                     Ok(update_launch::UpdateLaunchConfigurationOutput::builder().build())

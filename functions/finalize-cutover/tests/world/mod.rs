@@ -89,6 +89,8 @@ pub(crate) struct World {
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) template_default: i64,
     pub(crate) right_sizing: String,
+    /// Whether MGN gives targets the source's address.
+    pub(crate) copy_private_ip: bool,
     /// By zone, name and type.
     pub(crate) names: BTreeMap<(String, String, String), DnsValue>,
     /// Names that are aliases.
@@ -159,6 +161,7 @@ impl World {
             "names": self.names.iter().map(|(key, value)| json!([key, value])).collect::<Vec<_>>(),
             "power": self.power, "cmdb": self.cmdb, "cmf": self.cmf_status,
             "lifecycle": self.lifecycle, "template": self.template_default, "rightSizing": self.right_sizing,
+            "copyPrivateIp": self.copy_private_ip,
         })
     }
 }
@@ -271,6 +274,7 @@ fn fresh() -> World {
         instances: BTreeMap::from([(TARGET.into(), running())]),
         template_default: 4,
         right_sizing: "NONE".into(),
+        copy_private_ip: false,
         names: BTreeMap::from([(key("app.example.com", "A"), value(300, "192.0.2.10"))]),
         aliases: vec![],
         unsettled: vec![],
@@ -314,6 +318,7 @@ fn record(outside: &str) -> MigrationRecord {
         "done": {
             "cmf": {"id": "7", "previous": "Not started"},
             "rightSizing": "BASIC",
+            "copiedPrivateIp": true,
             "launchTemplate": {"templateId": "lt-1", "previousVersion": 3, "version": 4},
             "test": {
                 "jobId": "mgnjob-00000000000000001", "settingsDigest": "d", "startedAt": at, "verifiedAt": at

@@ -9,5 +9,6 @@ mod cmf;
 mod faults;
 mod launch_settings;
 mod prepare;
+mod replication;
 mod sources;
 mod world;

@@ -158,6 +158,7 @@ impl Stage {
         assert_eq!(world.lifecycle, "READY_FOR_CUTOVER", "{what}");
         assert_eq!(world.template_default, 3, "{what}");
         assert_eq!(world.right_sizing, "BASIC", "{what}");
+        assert!(world.copy_private_ip, "{what}");
         assert_eq!(world.instances[TARGET].state, "terminated", "{what}");
         assert_eq!(world.terminations, 1, "{what}");
         let record = world.record();

@@ -33,9 +33,9 @@ async fn everything_is_undone_in_order() {
     ];
     assert!(order.is_sorted(), "{:?}", world.calls);
     let plan = &world.events[0].1["evidence"]["plan"]["compensations"];
-    assert_eq!(plan.as_array().unwrap().len(), 9);
+    assert_eq!(plan.as_array().unwrap().len(), 10);
     let done = &world.events[1].1["evidence"]["done"];
-    assert_eq!(done.as_array().unwrap().len(), 9);
+    assert_eq!(done.as_array().unwrap().len(), 10);
 }
 
 #[tokio::test]
@@ -177,6 +177,27 @@ async fn a_compensation_that_is_refused_freezes_and_the_rest_is_left() {
             assert_eq!(world.instances[TARGET].state, "running", "{what}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_key_that_was_changed_stays_and_the_end_says_so() {
+    let stage = Stage::moved().await;
+    stage.parts.change_record(|record| {
+        record.done.encryption_key = Some(landfall_domain::record::EncryptionKeyChange {
+            previous: Some("arn:old".into()),
+            key: "arn:new".into(),
+            changed_at: "2026-11-21T10:00:00Z".into(),
+        });
+    });
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+    stage.assert_undone("");
+    let world = stage.parts.world();
+    assert_eq!(world.count("UpdateReplicationConfiguration"), 0);
+    let kept = world.events[1].1["evidence"]["kept"].to_string();
+    assert!(
+        kept.contains("arn:new") && kept.contains("arn:old"),
+        "{kept}"
+    );
 }
 
 #[tokio::test]

@@ -1,112 +1,84 @@
 //! The keys that encrypt the target's volumes.
 
 use landfall_domain::Finding;
+use landfall_domain::request::MigrationRequest;
+use landfall_launch::Key;
 
-use crate::facts::{Key, TargetFacts};
+use crate::facts::TargetFacts;
 
-/// Checks the request's key, and the one EBS takes when there is none.
-pub(super) fn check(facts: &TargetFacts) -> Vec<Finding> {
-    let own = facts.key.as_ref().and_then(|key| {
-        let problem = problem(key)?;
-        let code = match key.arn {
-            None => "KMS_KEY_NOT_FOUND",
-            Some(_) => "KMS_KEY_UNUSABLE",
-        };
-        Some(
-            Finding::blocking(code, "/kmsKeyId", format!("key {} {problem}.", key.named))
-                .evidence(found(key), "an enabled symmetric key of the target Region")
-                .remedy("Name an enabled symmetric encryption key of the target account's Region, or leave kmsKeyId out."),
+/// Checks the request's key, what a change of it would cost, and the key that EBS takes when there is none.
+pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Finding> {
+    match &facts.key {
+        Some(Key::Unusable(finding)) => vec![(**finding).clone()],
+        Some(Key::Usable(arn)) => resync(request, facts, arn).into_iter().collect(),
+        // Where the request names a key, the default is not asked.
+        None => by_default(facts).into_iter().collect(),
+    }
+}
+
+fn resync(request: &MigrationRequest, facts: &TargetFacts, wanted: &str) -> Option<Finding> {
+    let present = facts.launch.as_ref()?;
+    let [server] = facts.mgn.servers.as_slice() else {
+        return None;
+    };
+    let key = present.settings.encryption_key.as_deref();
+    landfall_domain::launch::resync(request, key, wanted, &server.replication)
+}
+
+fn by_default(facts: &TargetFacts) -> Option<Finding> {
+    let (named, Key::Unusable(finding)) = facts.ebs_default.key.as_ref()? else {
+        return None;
+    };
+    Some(
+        Finding::blocking(
+            "EBS_DEFAULT_KEY_UNUSABLE",
+            "",
+            format!(
+                "EBS encrypts every new volume here with key {named}: {}",
+                finding.message
+            ),
         )
-    });
-    // Where the request names a key, the default is not asked.
-    let default = facts
-        .ebs_default
-        .key
-        .as_ref()
-        .filter(|_| facts.key.is_none())
-        .and_then(|key| {
-            let problem = problem(key)?;
-            Some(
-                Finding::blocking(
-                    "EBS_DEFAULT_KEY_UNUSABLE",
-                    "",
-                    format!(
-                        "EBS encrypts every new volume here with key {}, which {problem}.",
-                        key.named
-                    ),
-                )
-                .evidence(found(key), "an enabled symmetric key")
-                .remedy("Repair the key, or set another default with `aws ec2 modify-ebs-default-kms-key-id`; no staging disk can be made before."),
-            )
-        });
-    own.into_iter().chain(default).collect()
-}
-
-fn problem(key: &Key) -> Option<String> {
-    if key.arn.is_none() {
-        return Some("does not exist in the target account and Region".to_owned());
-    }
-    if key.state != "Enabled" {
-        return Some(format!("is {} and not Enabled", key.state));
-    }
-    (!key.symmetric).then(|| "is not symmetric, which EBS needs".to_owned())
-}
-
-fn found(key: &Key) -> &str {
-    if key.state.is_empty() {
-        &key.named
-    } else {
-        &key.state
-    }
+        .evidence(finding.found.clone(), finding.wanted.clone())
+        .remedy("Repair the key, or set another default with `aws ec2 modify-ebs-default-kms-key-id`; no staging disk can be made before."),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::tests::{assert_helpful, codes};
+    use crate::checks::tests::{assert_helpful, codes, request};
     use crate::facts::EbsDefault;
+    use serde_json::json;
 
-    fn key(arn: Option<&str>, state: &str, symmetric: bool) -> Key {
-        Key {
-            named: "alias/app".into(),
-            arn: arn.map(str::to_owned),
-            state: state.into(),
-            symmetric,
-        }
+    fn unusable(code: &str) -> Key {
+        Key::Unusable(Box::new(
+            Finding::blocking(code, "/kmsKeyId", "it is of no use.").remedy("Take another."),
+        ))
     }
 
     #[test]
-    fn a_key_must_be_there_enabled_and_symmetric() {
-        let arn = Some("arn:aws:kms:eu-central-1:123456789012:key/1");
-        let table = [
-            (key(arn, "Enabled", true), None),
-            (key(None, "", false), Some("KMS_KEY_NOT_FOUND")),
-            (key(arn, "Disabled", true), Some("KMS_KEY_UNUSABLE")),
-            (key(arn, "PendingDeletion", true), Some("KMS_KEY_UNUSABLE")),
-            (key(arn, "Enabled", false), Some("KMS_KEY_UNUSABLE")),
-        ];
-        for (key, expected) in table {
-            let default = EbsDefault {
-                encrypts: true,
-                key: Some(key.clone()),
-            };
-            let asked = TargetFacts {
-                key: Some(key.clone()),
-                ebs_default: default.clone(),
+    fn a_key_must_be_usable_and_the_default_counts_where_none_is_named() {
+        let request = request(json!({}));
+        let check = |key: Option<Key>, default: Option<Key>, expected: &[&str]| {
+            let facts = TargetFacts {
+                key,
+                ebs_default: EbsDefault {
+                    encrypts: default.is_some(),
+                    key: default.map(|key| ("alias/own".to_owned(), key)),
+                },
                 ..TargetFacts::default()
             };
-            let findings = check(&asked);
+            let findings = super::check(&request, &facts);
             assert_helpful(&findings);
-            assert_eq!(codes(&findings), Vec::from_iter(expected), "{key:?}");
-            let by_default = TargetFacts {
-                ebs_default: default,
-                ..TargetFacts::default()
-            };
-            let findings = check(&by_default);
-            assert_helpful(&findings);
-            let expected = expected.map(|_| "EBS_DEFAULT_KEY_UNUSABLE");
-            assert_eq!(codes(&findings), Vec::from_iter(expected), "{key:?}");
-        }
-        assert_eq!(check(&TargetFacts::default()), []);
+            assert_eq!(codes(&findings), expected);
+        };
+        let usable = || Some(Key::Usable("arn:key".into()));
+        let missing = || Some(unusable("KMS_KEY_NOT_FOUND"));
+        check(None, None, &[]);
+        check(usable(), None, &[]);
+        check(missing(), None, &["KMS_KEY_NOT_FOUND"]);
+        check(None, usable(), &[]);
+        check(None, missing(), &["EBS_DEFAULT_KEY_UNUSABLE"]);
+        check(usable(), missing(), &[]);
     }
 }

@@ -10,6 +10,7 @@ mod network;
 mod origin;
 mod scope;
 mod server;
+mod settings;
 mod source;
 mod tested;
 
@@ -61,9 +62,10 @@ pub fn all(
     if let Some(target) = &facts.target {
         findings.extend(network::check(request, target));
         findings.extend(instance::check(request, target));
-        findings.extend(encryption::check(target));
+        findings.extend(encryption::check(request, target));
         findings.extend(access::check(request, target));
         findings.extend(server::check(request, target));
+        findings.extend(settings::check(request, target));
     }
     findings.extend(cmf::check(request, facts.cmf.as_ref()));
     findings.extend(source::check(request, &allow.sources));

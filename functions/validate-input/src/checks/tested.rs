@@ -84,6 +84,7 @@ mod tests {
         let tested = |digest: &str, at: &str| {
             Some(TestEvidence {
                 settings_digest: digest.into(),
+                effective_digest: None,
                 verified_at: at.into(),
                 job_id: "mgnjob-1".into(),
             })

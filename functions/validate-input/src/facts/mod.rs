@@ -12,13 +12,14 @@ use jiff::Timestamp;
 use landfall_accounts::Home;
 use landfall_common::state::Key as MigrationKey;
 use landfall_common::state::claim::{Claim, Rival, Taking};
-use landfall_domain::{MigrationRequest, StageError};
+use landfall_domain::{ErrorName, MigrationRequest, StageError};
+use landfall_launch::{Key, Present};
 use landfall_mgn::{Job, Server};
 
 use crate::{Deps, Target, needs};
 
 pub use cmf::CmfFacts;
-pub use encryption::{EbsDefault, Key};
+pub use encryption::EbsDefault;
 pub use permission::{Denied, Proof, Proofs};
 pub use profile::Profile;
 pub use quota::Quotas;
@@ -60,6 +61,9 @@ pub struct TargetFacts {
     pub profile: Option<Profile>,
     /// The key the request names.
     pub key: Option<Key>,
+    /// What MGN and EC2 would launch the server with now; read where the request wants something of it that depends on
+    /// that, and MGN has the server.
+    pub launch: Option<Present>,
     /// What EBS encrypts with when the request names no key.
     pub ebs_default: EbsDefault,
     /// What the migration's roles may not do.
@@ -125,6 +129,8 @@ pub struct Question<'a> {
     pub partition: &'a str,
     /// The migration's own key, whose claims are no rival's.
     pub own: &'a MigrationKey,
+    /// Whether somebody wants to see where the launch settings differ.
+    pub diff: bool,
     /// When.
     pub now: Timestamp,
 }
@@ -184,6 +190,8 @@ impl TargetFacts {
         );
         let (subnet, groups, zones, address_holders) = network?;
         let (profile, key, proof) = access?;
+        let mgn = mgn?;
+        let launch = launch(target, question, &mgn).await?;
         Ok(Self {
             subnet,
             groups,
@@ -191,10 +199,11 @@ impl TargetFacts {
             address_holders,
             profile,
             key,
+            launch,
             ebs_default: ebs_default?,
             proof,
             quotas,
-            mgn: mgn?,
+            mgn,
         })
     }
 }
@@ -208,10 +217,20 @@ async fn access(
     let request = question.request;
     let (profile, key) = tokio::try_join!(
         profile::profile(&target.iam, request.instance_profile.as_deref()),
-        encryption::key(&target.kms, None),
+        async {
+            match &request.kms_key_id {
+                Some(id) => landfall_launch::key(&target.kms, id, ErrorName::PrerequisiteError)
+                    .await
+                    .map(Some),
+                None => Ok(None),
+            }
+        },
     )?;
     let roles = profile.as_ref().map_or(&[][..], |profile| &profile.roles);
-    let arn = key.as_ref().and_then(|key| key.arn.as_deref());
+    let arn = match &key {
+        Some(Key::Usable(arn)) => Some(arn.as_str()),
+        _ => None,
+    };
     let role = request
         .account
         .as_ref()
@@ -225,6 +244,27 @@ async fn access(
         .collect();
     let proof = permission::prove(&target.iam, &deps.proofs, needs, question.now).await?;
     Ok((profile, key, proof))
+}
+
+/// The launch settings of the server, where they matter to the request or to whoever asks.
+async fn launch(
+    target: &Target,
+    question: Question<'_>,
+    mgn: &MgnFacts,
+) -> Result<Option<Present>, StageError> {
+    let request = question.request;
+    let matter = question.diff || !request.disks.is_empty() || request.kms_key_id.is_some();
+    // A server that is not connected has no launch template.
+    let [server] = mgn.servers.as_slice() else {
+        return Ok(None);
+    };
+    if !matter || !server.standing().is_connected() {
+        return Ok(None);
+    }
+    let name = ErrorName::PrerequisiteError;
+    landfall_launch::present(&target.ec2, &target.mgn, &server.id, name)
+        .await
+        .map(Some)
 }
 
 /// Who has the server and the address.

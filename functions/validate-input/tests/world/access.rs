@@ -94,7 +94,14 @@ pub(crate) fn kms(world: &Arc<Mutex<World>>) -> aws_sdk_kms::Client {
         let id = input.key_id().unwrap();
         let Some(state) = world.keys.get(id) else {
             return MockResponse::Error(key::DescribeKeyError::NotFoundException(
-                NotFoundException::builder().message("none").build(),
+                NotFoundException::builder()
+                    .message("none")
+                    .meta(
+                        aws_smithy_types::error::ErrorMetadata::builder()
+                            .code("NotFoundException")
+                            .build(),
+                    )
+                    .build(),
             ));
         };
         MockResponse::Output(

@@ -416,3 +416,118 @@ fn a_cname_needs_a_value_and_a_health_check_its_url() {
         ["/healthChecks/0"]
     );
 }
+
+#[test]
+fn a_disk_takes_what_its_type_has_within_ec2_s_limits() {
+    let disk = |members: Value| {
+        let mut disk = json!({"deviceName": "/dev/xvda"});
+        disk.as_object_mut()
+            .unwrap()
+            .extend(members.as_object().unwrap().clone());
+        with(&[("disks", json!([disk]))])
+    };
+    for good in [
+        json!({"volumeType": "gp2"}),
+        json!({"volumeType": "gp3"}),
+        json!({"volumeType": "gp3", "iops": 3_000, "throughput": 125}),
+        json!({"volumeType": "gp3", "iops": 80_000, "throughput": 2_000}),
+        json!({"volumeType": "io1", "iops": 64_000}),
+        json!({"volumeType": "io2", "iops": 256_000}),
+        json!({"volumeType": "st1"}),
+        json!({"volumeType": "sc1"}),
+        json!({"volumeType": "standard"}),
+    ] {
+        let request =
+            parse(&disk(good.clone())).unwrap_or_else(|error| panic!("{good}: {error:?}"));
+        let again = parse(&serde_json::to_string(&request).unwrap()).unwrap();
+        assert_eq!(request, again);
+        assert_eq!(request.disks[0].volume_type.as_str(), good["volumeType"]);
+    }
+    for (bad, pointer) in [
+        (json!({"iops": 3_000}), "/disks/0"),
+        (json!({"volumeType": "gp4"}), "/disks/0/volumeType"),
+        (json!({"volumeType": "io1"}), "/disks/0"),
+        (json!({"volumeType": "io2"}), "/disks/0"),
+        (json!({"volumeType": "gp3", "iops": 2_999}), "/disks/0/iops"),
+        (
+            json!({"volumeType": "gp3", "iops": 80_001}),
+            "/disks/0/iops",
+        ),
+        (
+            json!({"volumeType": "gp3", "throughput": 124}),
+            "/disks/0/throughput",
+        ),
+        (
+            json!({"volumeType": "gp3", "throughput": 2_001}),
+            "/disks/0/throughput",
+        ),
+        (
+            json!({"volumeType": "io1", "iops": 64_001}),
+            "/disks/0/iops",
+        ),
+        (json!({"volumeType": "io2", "iops": 99}), "/disks/0/iops"),
+        (
+            json!({"volumeType": "io2", "iops": 100, "throughput": 125}),
+            "/disks/0/throughput",
+        ),
+        (json!({"volumeType": "gp2", "iops": 3_000}), "/disks/0/iops"),
+        (
+            json!({"volumeType": "st1", "throughput": 125}),
+            "/disks/0/throughput",
+        ),
+        (json!({"volumeType": "gp3", "sizeGiB": 100}), "/disks/0"),
+        (
+            json!({"volumeType": "gp3", "deviceName": "a disk"}),
+            "/disks/0/deviceName",
+        ),
+    ] {
+        let found = pointers(&disk(bad.clone()));
+        assert!(
+            found.iter().all(|found| found == pointer),
+            "{bad}: {found:?}"
+        );
+        assert!(!found.is_empty(), "{bad}");
+    }
+    let rejection = parse(&disk(json!({"volumeType": "gp2", "iops": 3_000}))).unwrap_err();
+    let message = &rejection.findings[0].message;
+    assert_eq!(message, "3000 does not go with the values beside it.");
+}
+
+#[test]
+fn a_key_is_an_arn_an_id_or_an_alias() {
+    let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
+    let arn = "arn:aws:kms:eu-central-1:123456789012";
+    for good in [
+        id.to_owned(),
+        "mrk-1234abcd12ab34cd56ef1234567890ab".to_owned(),
+        "alias/volumes".to_owned(),
+        format!("{arn}:key/{id}"),
+        format!("{arn}:alias/aws/ebs"),
+        format!("arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/{id}"),
+    ] {
+        let request = parse(&with(&[("kmsKeyId", json!(good))])).unwrap();
+        assert_eq!(request.kms_key_id, Some(good));
+    }
+    for bad in ["", "volumes", "arn:aws:iam::123456789012:role/x", "alias/"] {
+        assert_eq!(
+            pointers(&with(&[("kmsKeyId", json!(bad))])),
+            ["/kmsKeyId"],
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn new_settings_count_for_the_digest_and_old_requests_keep_theirs() {
+    let digest = |changes: &[(&str, Value)]| {
+        let request = parse(&with(changes)).unwrap();
+        request.launch_settings_digest().unwrap()
+    };
+    // As it was before disks and keys could be named: evidence of tests is compared with it.
+    let before = "b62e4f0540a2de73fad8e82e3d1243f85dae5851b7c90996bc97f375fa91607e";
+    assert_eq!(digest(&[]), before);
+    assert_eq!(digest(&[("policy", json!({"allowResync": true}))]), before);
+    let disk = json!([{"deviceName": "/dev/xvda", "volumeType": "gp2"}]);
+    assert_ne!(digest(&[("disks", disk)]), before);
+    assert_ne!(digest(&[("kmsKeyId", json!("alias/volumes"))]), before);
+}

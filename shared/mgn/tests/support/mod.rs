@@ -23,6 +23,7 @@ pub(crate) struct Server {
     pub(crate) state: String,
     pub(crate) lag: Option<String>,
     pub(crate) replicated: i64,
+    pub(crate) snapshot: Option<String>,
     pub(crate) error: Option<String>,
 }
 
@@ -36,6 +37,7 @@ impl Server {
             state: "CONTINUOUS".into(),
             lag: Some("PT0S".into()),
             replicated: 100,
+            snapshot: None,
             error: None,
         }
     }
@@ -53,6 +55,7 @@ impl Server {
         let replication = sdk::DataReplicationInfo::builder()
             .data_replication_state(self.state.as_str().into())
             .set_lag_duration(self.lag.clone())
+            .set_last_snapshot_date_time(self.snapshot.clone())
             .replicated_disks(disk)
             .set_data_replication_error(error)
             .build();

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{text, view};
 use crate::error::{ApiError, ApiResult};
 use crate::world::World;
+use crate::world::replication::State;
 
 pub(super) fn get_launch(world: &mut World, input: &Value) -> ApiResult {
     let server = world.server(text(input, "sourceServerID"))?;
@@ -43,7 +44,9 @@ pub(super) fn get_replication(world: &mut World, input: &Value) -> ApiResult {
         .clone())
 }
 
+/// Another key begins the replication anew: the staging disks are made again, and everything is copied onto them.
 pub(super) fn update_replication(world: &mut World, input: &Value) -> ApiResult {
+    let now = world.now;
     let server = world.server(text(input, "sourceServerID"))?;
     connected(server.connected(), &server.id)?;
     let members = [
@@ -65,8 +68,19 @@ pub(super) fn update_replication(world: &mut World, input: &Value) -> ApiResult 
         "internetProtocol",
         "storeSnapshotOnLocalZone",
     ];
+    let before = key(&server.replication_configuration).cloned();
     view::merge(&mut server.replication_configuration, input, &members);
+    let changed = key(&server.replication_configuration) != before.as_ref();
+    if changed && server.replication.state != State::Stopped {
+        server.replication.initiate(now);
+    }
     get_replication(world, input)
+}
+
+/// The key that staging disks are encrypted with; none is the account's default.
+fn key(configuration: &Value) -> Option<&Value> {
+    let own = configuration["ebsEncryption"] == "CUSTOM";
+    configuration.get("ebsEncryptionKeyArn").filter(|_| own)
 }
 
 fn connected(connected: bool, id: &str) -> ApiResult<()> {

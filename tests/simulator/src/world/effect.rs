@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::server::Disk;
+
 /// An event as it is emitted.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,6 +29,8 @@ pub enum Effect {
     CreateTemplate {
         /// The server.
         server_id: String,
+        /// Its disks.
+        disks: Vec<Disk>,
         /// Failed attempts so far.
         attempts: u32,
     },

@@ -333,6 +333,7 @@ impl World {
         self.here.servers.insert(id.clone(), server);
         self.ask_for(Effect::CreateTemplate {
             server_id: id.clone(),
+            disks: machine.disks.clone(),
             attempts: 0,
         });
         Some(id)

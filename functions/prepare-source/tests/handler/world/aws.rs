@@ -9,13 +9,17 @@ use aws_sdk_ec2::operation::{
     describe_launch_template_versions as versions, describe_snapshots,
     modify_launch_template as modify,
 };
-use aws_sdk_ec2::types::{
-    LaunchTemplate, LaunchTemplateVersion, Snapshot, SnapshotInfo, SnapshotState,
-};
+use aws_sdk_ec2::types::{LaunchTemplate, Snapshot, SnapshotInfo, SnapshotState};
 use aws_sdk_eventbridge::operation::put_events;
+use aws_sdk_kms::operation::describe_key;
 use aws_sdk_mgn::operation::{
     describe_source_servers as servers, get_launch_configuration as get_configuration,
+    get_replication_configuration as get_replication,
     update_launch_configuration as update_configuration,
+    update_replication_configuration as update_replication,
+};
+use aws_sdk_mgn::types::{
+    ReplicationConfigurationEbsEncryption as EbsEncryption, ReplicationConfigurationReplicatedDisk,
 };
 use aws_sdk_secretsmanager::operation::get_secret_value;
 use aws_sdk_ssm::operation::{
@@ -33,7 +37,7 @@ use landfall_mgn::Mgn;
 use landfall_simulator::source_apis::vsphere::{PASSWORD, USERNAME};
 use prepare_source::Deps;
 
-use super::{Fault, Sent, World};
+use super::{Fault, Sent, World, template};
 
 thread_local! {
     /// One client for all worlds of a test: each loads the trust store.
@@ -57,7 +61,13 @@ macro_rules! rule {
                 MockResponse::Error(<$error>::generic(metadata))
             };
             match $state.called($name) {
-                None => MockResponse::Output($output),
+                None => {
+                    let output = $output;
+                    if $state.loses($name) {
+                        return failed("ServiceUnavailable");
+                    }
+                    MockResponse::Output(output)
+                }
                 Some(Fault::Refused) => failed("AccessDeniedException"),
                 Some(Fault::Unavailable) => failed("ServiceUnavailable"),
                 Some(Fault::Lost) => {
@@ -78,6 +88,7 @@ pub(crate) fn deps(world: &Shared) -> Deps {
         },
         mgn: Mgn::with_client(mgn(world)),
         ec2: ec2(world),
+        kms: kms(world),
         ssm: ssm(world),
         secrets: secrets(world),
         ec2_sources: Ec2Sources::with_client(source_ec2(world)),
@@ -172,6 +183,7 @@ fn mgn(world: &Shared) -> aws_sdk_mgn::Client {
                 |w, _i| {
                     get_configuration::GetLaunchConfigurationOutput::builder()
                         .target_instance_type_right_sizing_method(w.right_sizing.as_str().into())
+                        .copy_private_ip(w.copy_private_ip)
                         .ec2_launch_template_id("lt-00000000000000001")
                         .build()
                 }
@@ -182,12 +194,84 @@ fn mgn(world: &Shared) -> aws_sdk_mgn::Client {
                 update_configuration::UpdateLaunchConfigurationError,
                 "UpdateLaunchConfiguration",
                 |w, input| {
-                    let method = input.target_instance_type_right_sizing_method().unwrap();
-                    method.as_str().clone_into(&mut w.right_sizing);
+                    if let Some(method) = input.target_instance_type_right_sizing_method() {
+                        method.as_str().clone_into(&mut w.right_sizing);
+                    }
+                    w.copy_private_ip = input.copy_private_ip().unwrap_or(w.copy_private_ip);
                     update_configuration::UpdateLaunchConfigurationOutput::builder().build()
                 }
             ),
+            &rule!(
+                world,
+                Client::get_replication_configuration,
+                get_replication::GetReplicationConfigurationError,
+                "GetReplicationConfiguration",
+                |w, _i| {
+                    let disk = |name: &str| {
+                        ReplicationConfigurationReplicatedDisk::builder()
+                            .device_name(name)
+                            .is_boot_disk(name == "/dev/sda")
+                            .build()
+                    };
+                    get_replication::GetReplicationConfigurationOutput::builder()
+                        .ebs_encryption(encryption(w.encryption_key.as_deref()))
+                        .set_ebs_encryption_key_arn(w.encryption_key.clone())
+                        .replicated_disks(disk("/dev/sda"))
+                        .replicated_disks(disk("/dev/sdb"))
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
+                Client::update_replication_configuration,
+                update_replication::UpdateReplicationConfigurationError,
+                "UpdateReplicationConfiguration",
+                |w, input| {
+                    assert_eq!(input.ebs_encryption(), Some(&EbsEncryption::Custom));
+                    let noted = w.record().done.encryption_key.map(|change| change.key);
+                    w.noted_before_key.push(noted);
+                    w.encryption_key = input.ebs_encryption_key_arn().map(str::to_owned);
+                    update_replication::UpdateReplicationConfigurationOutput::builder()
+                        .ebs_encryption(encryption(w.encryption_key.as_deref()))
+                        .set_ebs_encryption_key_arn(w.encryption_key.clone())
+                        .build()
+                }
+            ),
         ]
+    )
+}
+
+fn encryption(key: Option<&str>) -> EbsEncryption {
+    if key.is_some() {
+        EbsEncryption::Custom
+    } else {
+        EbsEncryption::Default
+    }
+}
+
+/// Every alias names the key of the same name.
+fn kms(world: &Shared) -> aws_sdk_kms::Client {
+    use aws_sdk_kms::Client;
+    mock_client!(
+        aws_sdk_kms,
+        RuleMode::MatchAny,
+        [&rule!(
+            world,
+            Client::describe_key,
+            describe_key::DescribeKeyError,
+            "DescribeKey",
+            |_w, input| {
+                let name = input.key_id().unwrap().trim_start_matches("alias/");
+                let metadata = aws_sdk_kms::types::KeyMetadata::builder()
+                    .key_id(name)
+                    .arn(super::key_arn(name))
+                    .build()
+                    .unwrap();
+                describe_key::DescribeKeyOutput::builder()
+                    .key_metadata(metadata)
+                    .build()
+            }
+        )]
     )
 }
 
@@ -220,8 +304,15 @@ fn ec2(world: &Shared) -> aws_sdk_ec2::Client {
                 "CreateLaunchTemplateVersion",
                 |w, input| {
                     let number = i64::try_from(w.versions.len()).unwrap() + 1;
+                    let source: i64 = input.source_version().unwrap().parse().unwrap();
+                    let base = w
+                        .versions
+                        .iter()
+                        .find(|v| v.version_number() == Some(source))
+                        .and_then(|v| v.launch_template_data());
+                    let data = template::stored(base, input.launch_template_data().unwrap());
                     let description = input.version_description().unwrap();
-                    let made = super::version(number, false, description);
+                    let made = super::version(number, false, description, data);
                     w.versions.push(made.clone());
                     w.created
                         .push(input.launch_template_data().unwrap().clone());
@@ -237,8 +328,10 @@ fn ec2(world: &Shared) -> aws_sdk_ec2::Client {
                 "ModifyLaunchTemplate",
                 |w, input| {
                     let wanted: i64 = input.default_version().unwrap().parse().unwrap();
-                    let rebuilt = w.versions.iter().map(|v| with_default(v, wanted)).collect();
-                    w.versions = rebuilt;
+                    w.make_default(wanted);
+                    if let Some(meddler) = w.meddler.take() {
+                        meddler(w);
+                    }
                     modify::ModifyLaunchTemplateOutput::builder()
                         .launch_template(
                             LaunchTemplate::builder()
@@ -295,15 +388,6 @@ fn source_ec2(world: &Shared) -> aws_sdk_ec2::Client {
                 }
             ),
         ]
-    )
-}
-
-fn with_default(version: &LaunchTemplateVersion, wanted: i64) -> LaunchTemplateVersion {
-    let number = version.version_number().unwrap();
-    super::version(
-        number,
-        number == wanted,
-        version.version_description().unwrap_or_default(),
     )
 }
 

@@ -2,12 +2,17 @@
 
 mod aws;
 mod outside;
+#[path = "../../../../../shared/launch/tests/support/mod.rs"]
+mod template;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_ec2::types::{LaunchTemplateVersion, RequestLaunchTemplateData, SnapshotState};
+use aws_sdk_ec2::types::{
+    LaunchTemplateBlockDeviceMapping, LaunchTemplateEbsBlockDevice, LaunchTemplateVersion,
+    RequestLaunchTemplateData, ResponseLaunchTemplateData, SnapshotState, VolumeType,
+};
 use aws_sdk_mgn::types::SourceServer;
 use aws_sdk_ssm::types::{CommandInvocation, InstanceInformation};
 use landfall_common::Invocation;
@@ -53,6 +58,14 @@ pub(crate) struct World {
     pub(crate) versions: Vec<LaunchTemplateVersion>,
     /// MGN's method.
     pub(crate) right_sizing: String,
+    /// Whether MGN copies the source's address.
+    pub(crate) copy_private_ip: bool,
+    /// The key that MGN replicates with; none is the account's default.
+    pub(crate) encryption_key: Option<String>,
+    /// What the record said of the key each time it was changed.
+    pub(crate) noted_before_key: Vec<Option<String>>,
+    /// What somebody else does as soon as our version is the default.
+    pub(crate) meddler: Option<fn(&mut World)>,
     pub(crate) created: Vec<RequestLaunchTemplateData>,
     pub(crate) events: Vec<(String, Value)>,
     /// Every call, in order.
@@ -63,6 +76,8 @@ pub(crate) struct World {
     pub(crate) fault: Option<(usize, Fault)>,
     /// What Cloud Migration Factory has: `wave`, `app` and `server`, a list of records each.
     pub(crate) cmf: Value,
+    /// The call that is carried out and whose answer is lost, and at which time it is made.
+    pub(crate) losing: Option<(&'static str, usize)>,
     /// Snapshots taken by the source's platform.
     pub(crate) snapshots: Vec<String>,
     /// How often the platform says that it is still at it.
@@ -85,6 +100,36 @@ impl World {
         self.fault
             .filter(|(at, _)| *at == index)
             .map(|(_, fault)| fault)
+    }
+
+    /// Whether the answer to the latest such call is lost.
+    pub(crate) fn loses(&self, call: &'static str) -> bool {
+        self.losing == Some((call, self.count(call)))
+    }
+
+    /// The data of the default version.
+    pub(crate) fn template(&self) -> &ResponseLaunchTemplateData {
+        let default = self
+            .versions
+            .iter()
+            .find(|v| v.default_version() == Some(true));
+        default.unwrap().launch_template_data().unwrap()
+    }
+
+    /// A new default version that somebody makes by hand.
+    pub(crate) fn change_template(&mut self, change: impl FnOnce(&mut ResponseLaunchTemplateData)) {
+        let mut data = self.template().clone();
+        change(&mut data);
+        let number = i64::try_from(self.versions.len()).unwrap() + 1;
+        self.versions.push(version(number, false, "by hand", data));
+        self.make_default(number);
+    }
+
+    /// Makes a version the default.
+    pub(crate) fn make_default(&mut self, number: i64) {
+        for version in &mut self.versions {
+            version.default_version = Some(version.version_number == Some(number));
+        }
     }
 
     pub(crate) fn count(&self, call: &str) -> usize {
@@ -140,8 +185,12 @@ impl Stage {
             nodes: vec![node("mi-00000000000000001", "Linux")],
             invocations: vec![],
             sent: vec![],
-            versions: vec![version(1, true, "")],
+            versions: vec![version(1, true, "", made_by_mgn())],
             right_sizing: "BASIC".into(),
+            copy_private_ip: false,
+            encryption_key: None,
+            noted_before_key: vec![],
+            meddler: None,
             created: vec![],
             events: vec![],
             calls: vec![],
@@ -152,6 +201,7 @@ impl Stage {
                 "app": [{"app_id": "5", "app_name": "billing-app", "wave_id": "3"}],
                 "server": [{"server_id": "7", "server_name": "web-01", "app_id": "5", "migration_status": "Not started"}],
             }),
+            losing: None,
             snapshots: vec![],
             snapshot_takes: 0,
             noted_before_snapshot: vec![],
@@ -224,6 +274,10 @@ impl Stage {
         self.run(json!({"phase": "launch-settings"})).await
     }
 
+    pub(crate) async fn configure_replication(&self) -> Result<Value, StageError> {
+        self.run(json!({"phase": "replication-settings"})).await
+    }
+
     pub(crate) async fn run(&self, members: Value) -> Result<Value, StageError> {
         let mut event = json!({
             "tenantId": "default", "migrationId": "mig-12345", "attempt": 1,
@@ -237,6 +291,11 @@ impl Stage {
         };
         Box::pin(prepare_source::handle(&self.deps, event, invocation)).await
     }
+}
+
+/// The ARN of a key by the name it has in an alias.
+pub(crate) fn key_arn(name: &str) -> String {
+    format!("arn:aws:kms:eu-central-1:123456789012:key/{name}")
 }
 
 /// A stage whose server replicates, ready for its launch settings.
@@ -257,11 +316,33 @@ pub(crate) fn node(id: &str, platform: &str) -> InstanceInformation {
         .build()
 }
 
-pub(crate) fn version(number: i64, default: bool, description: &str) -> LaunchTemplateVersion {
+pub(crate) fn version(
+    number: i64,
+    default: bool,
+    description: &str,
+    data: ResponseLaunchTemplateData,
+) -> LaunchTemplateVersion {
     LaunchTemplateVersion::builder()
         .version_number(number)
         .default_version(default)
         .version_description(description)
+        .launch_template_data(data)
+        .build()
+}
+
+/// What a new server's template says.
+fn made_by_mgn() -> ResponseLaunchTemplateData {
+    let volume = LaunchTemplateEbsBlockDevice::builder()
+        .volume_type(VolumeType::Gp3)
+        .volume_size(8)
+        .build();
+    let disk = LaunchTemplateBlockDeviceMapping::builder()
+        .device_name("/dev/sda")
+        .ebs(volume)
+        .build();
+    ResponseLaunchTemplateData::builder()
+        .instance_type("c5.large".into())
+        .block_device_mappings(disk)
         .build()
 }
 
