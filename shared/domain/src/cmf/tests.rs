@@ -2,7 +2,7 @@ use super::*;
 use crate::finding::Severity;
 use serde_json::{Value, json};
 
-fn request(changes: Value) -> MigrationRequest {
+fn request(changes: &Value) -> MigrationRequest {
     let mut request = serde_json::to_value(crate::record::tests::request()).unwrap();
     let changes = changes.as_object().unwrap().clone();
     request.as_object_mut().unwrap().extend(changes);
@@ -61,7 +61,7 @@ fn records_that_fit_say_nothing_and_are_those_to_change() {
         server("7", "VM-1", Some("10")),
         server("8", "vm-2", Some("10")),
     ]);
-    let request = request(json!({}));
+    let request = request(&json!({}));
     assert_eq!(records.findings(&request, Weight::Required), []);
     assert_eq!(records.server(&request).unwrap().id, "7");
     assert_eq!(records.wave_to_start(&request).unwrap().id, "1");
@@ -144,7 +144,7 @@ fn each_difference_has_its_code_and_says_what_is_there() {
             (Weight::Told, Severity::Warning),
             (Weight::Required, Severity::Blocking),
         ] {
-            let findings = records.findings(&request(changes.clone()), weight);
+            let findings = records.findings(&request(&changes), weight);
             assert_eq!(codes(&findings), expected, "{changes}");
             assert!(
                 findings
@@ -166,7 +166,7 @@ fn each_difference_has_its_code_and_says_what_is_there() {
 #[test]
 fn a_server_is_changed_where_it_is_known_and_a_wave_only_where_it_is_planned() {
     let check = |changes: Value, servers: Vec<Server>, server: Option<&str>, wave: Option<&str>| {
-        let (records, request) = (records(servers), request(changes));
+        let (records, request) = (records(servers), request(&changes));
         let found = records.server(&request).map(|server| server.id.as_str());
         assert_eq!(found, server);
         let found = records.wave_to_start(&request).map(|wave| wave.id.as_str());
@@ -226,7 +226,7 @@ fn a_server_is_looked_for_by_its_host_its_machine_or_its_id() {
     ] {
         let servers = ["vm-1", "web-02", "web-03"].iter().zip(1..);
         let servers = servers.map(|(name, id)| server(&format!("{id}"), name, Some("10")));
-        let (all, request) = (records(servers.collect()), request(changes));
+        let (all, request) = (records(servers.collect()), request(&changes));
         assert_eq!(all.server(&request).unwrap().id, id);
         let told = records(vec![]).findings(&request, Weight::Told);
         assert_eq!(told[0].pointer, pointer);
@@ -247,7 +247,7 @@ fn a_wave_that_is_further_stays_so() {
     ] {
         let mut records = records(vec![server("7", "vm-1", Some("10"))]);
         records.waves[0].status = status.into();
-        let wave = records.wave_to_start(&request(json!({})));
+        let wave = records.wave_to_start(&request(&json!({})));
         assert_eq!(wave.is_some(), starts, "{status}");
     }
 }

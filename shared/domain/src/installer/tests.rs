@@ -215,7 +215,8 @@ fn an_exit_code_of_0_is_not_believed() {
 
 #[test]
 fn the_last_lines_are_told_without_keys() {
-    let many: String = (0..40).map(|n| format!("line {n}\n\n")).collect();
+    let many: Vec<String> = (0..40).map(|n| format!("line {n}\n\n")).collect();
+    let many = many.concat();
     let output = format!("{many}bad token --aws-secret-access-key abc and ASIAIOSFODNN7EXAMPLE");
     let told = last_lines(&output);
     assert_eq!(told.lines().count(), OUTPUT_LINES);
