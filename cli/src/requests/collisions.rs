@@ -11,11 +11,14 @@ pub(super) const CODE: &str = "DUPLICATE_IN_FILES";
 #[derive(Default)]
 pub(super) struct Collisions<'a> {
     ids: HashMap<(&'a str, &'a str), Taken<'a>>,
-    /// By tenant and source: MGN's agent is told the ID of the source, so that one server has one place there.
-    servers: HashMap<(&'a str, &'a str), Taken<'a>>,
+    /// By target account, Region and source, whoever's tenant moves it, as the deployment sees it.
+    servers: HashMap<(Place<'a>, &'a str), Taken<'a>>,
     /// By subnet, whose ID no two tenants share.
     addresses: HashMap<(&'a str, &'a str), Taken<'a>>,
 }
+
+/// The account and Region a request names; the deployment's own is not known here.
+type Place<'a> = Option<(&'a str, &'a str)>;
 
 /// Who has it.
 #[derive(Clone)]
@@ -49,7 +52,9 @@ impl<'a> Collisions<'a> {
             );
         }
         let server = request.source_vm_id.as_str();
-        if let Some(other) = claim(&mut self.servers, (tenant, server), &taken) {
+        let account = request.account.as_ref();
+        let target = account.map(|it| (it.id.as_str(), it.region.as_str()));
+        if let Some(other) = claim(&mut self.servers, (target, server), &taken) {
             let message = format!("{server} is the server of {}, too.", other.told());
             findings.push(
                 Finding::blocking(CODE, "/sourceVmId", message)
@@ -78,9 +83,9 @@ impl Taken<'_> {
 }
 
 /// Takes something for a request, unless another has it.
-fn claim<'m, 'a>(
-    map: &'m mut HashMap<(&'a str, &'a str), Taken<'a>>,
-    key: (&'a str, &'a str),
+fn claim<'m, 'a, K: Eq + std::hash::Hash>(
+    map: &'m mut HashMap<K, Taken<'a>>,
+    key: K,
     taken: &Taken<'a>,
 ) -> Option<&'m Taken<'a>> {
     match map.entry(key) {
@@ -154,9 +159,15 @@ mod tests {
     #[test]
     fn another_tenant_s_ids_and_another_subnet_s_addresses_are_others() {
         assert_eq!(
-            shared(&json!({"tenantId": "t2", "subnetId": "subnet-2"})),
+            shared(&json!({"tenantId": "t2", "sourceVmId": "vm-2", "subnetId": "subnet-2"})),
             Vec::<String>::new()
         );
+        // A server is one server, whoever moves it; in another account it is another one of MGN's.
+        let theirs = shared(&json!({"tenantId": "t2", "subnetId": "subnet-2"}));
+        assert!(theirs[0].starts_with("/sourceVmId"), "{theirs:?}");
+        let account = json!({"id": "222222222222", "region": "eu-central-1"});
+        let elsewhere = json!({"migrationId": "mig-2", "account": account, "subnetId": "subnet-2"});
+        assert_eq!(shared(&elsewhere), Vec::<String>::new());
         let no_address = json!({"migrationId": "mig-2", "sourceVmId": "vm-2", "privateIp": null});
         assert_eq!(shared(&no_address), Vec::<String>::new());
     }

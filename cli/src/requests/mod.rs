@@ -313,7 +313,9 @@ mod tests {
 
     #[test]
     fn every_document_is_checked_and_ids_are_unique_within_a_tenant() {
-        let other_tenant = VALID.replacen('{', r#"{"tenantId": "t2","#, 1);
+        let other_tenant = VALID
+            .replacen('{', r#"{"tenantId": "t2","#, 1)
+            .replace("vm-1", "vm-2");
         let bad = VALID
             .replace("mig-1", "mig-2")
             .replace("azure", "mainframe");

@@ -31,7 +31,6 @@ use landfall_domain::{
     ErrorName, EventType, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
 };
 use landfall_external::LazyHttp;
-
 use landfall_external::source::{Access, Ec2Sources};
 use landfall_mgn::Mgn;
 use serde::Deserialize;

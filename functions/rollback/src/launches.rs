@@ -1,6 +1,7 @@
 //! Nothing starts any more: waits and launch intents are closed, and launches that nobody noted are found.
 
 use jiff::{Timestamp, ToSpan as _};
+use landfall_accounts::launch_lease;
 use landfall_common::Invocation;
 use landfall_common::state::Key;
 use landfall_common::state::wait::{Phase, Wait, WaitKind};
@@ -11,8 +12,6 @@ use landfall_mgn::Job;
 
 use crate::Deps;
 
-/// The lease under which `trigger-migration` starts launches: whoever holds it knows that no start is under way.
-const LEASE: &str = "LAUNCH";
 /// Ample for the few calls below; it also ends a lease whose holder was killed.
 const LEASE_SECONDS: i64 = 60;
 
@@ -28,8 +27,9 @@ pub(crate) async fn stop(
         store.close_all_waits(&Key::of(&record)).await?;
         return Ok(record);
     }
+    let name = launch_lease(record.request.account.as_ref(), &invocation.function_arn);
     let lease = store
-        .take_lease(LEASE, &invocation.request_id, LEASE_SECONDS, invocation.now)
+        .take_lease(&name, &invocation.request_id, LEASE_SECONDS, invocation.now)
         .await?
         .ok_or_else(|| {
             StageError::new(

@@ -236,6 +236,11 @@ async fn roll_back(
     let deps = match there {
         Ok(ref there) => &**there,
         Err(error) if refused(&error) => {
+            // Nothing may be launched for it when the account opens again.
+            deps.journal
+                .store
+                .close_all_waits(&Key::of(&record))
+                .await?;
             let plan = plan(&record);
             let mut progress = Progress::of(&plan);
             progress.failed("ENTER_ACCOUNT", &error);

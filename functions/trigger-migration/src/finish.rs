@@ -66,7 +66,11 @@ pub(crate) async fn failed(
         ),
         LaunchAction::Cutover => (ErrorName::CutoverError, EventType::CutoverLaunchFailed),
     };
-    let error = StageError::new(name, text).findings(findings);
+    let text = deps
+        .accounts
+        .explain(wait.account.as_ref(), text.to_owned())
+        .await;
+    let error = StageError::new(name, text.as_str()).findings(findings);
     let record = deps.journal.store.require(&wait.key).await?;
     if record.attempt == wait.attempt && !record.status.is_end() {
         let change = Change::to(record.status, event)

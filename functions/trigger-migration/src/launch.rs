@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures_util::future::join_all;
 use jiff::{Timestamp, ToSpan as _};
-use landfall_accounts::elsewhere;
+use landfall_accounts::{elsewhere, launch_lease};
 use landfall_common::Invocation;
 use landfall_common::state::wait::{Phase, Wait};
 use landfall_common::telemetry::{self, Unit};
@@ -16,51 +16,76 @@ use landfall_mgn::{INTENT_TAG, Job, Server, StartError};
 
 use crate::{Deps, LEASE_SECONDS, finish};
 
-/// The lease over launches in an account and Region; what comes behind it for another than the deployment's own.
-const LEASE: &str = "LAUNCH";
-
-/// Starts everything that is pending, account by account, each with its own quotas. `just_opened` is given because the
-/// index may not show it yet.
+/// Starts everything that is pending, place by place, each with its own quotas. `just_opened` is given because the index
+/// may not show it yet.
 ///
 /// # Errors
-/// Transient ones; what was not started stays pending. An account at fault holds up no other.
+/// Transient ones; what was not started stays pending. A place at fault holds up no other.
 pub(crate) async fn pending(
     deps: &Deps,
     just_opened: &[Wait],
     invocation: &Invocation,
 ) -> Result<(), StageError> {
+    let arn = &invocation.function_arn;
     let indexed = deps.journal.store.waits(Phase::Pending).await?;
-    let mut groups: BTreeMap<Option<Account>, Vec<Wait>> = BTreeMap::new();
+    let mut places: BTreeMap<String, Roles> = BTreeMap::new();
     for wait in indexed.iter().chain(just_opened) {
-        let account = elsewhere(wait.account.as_ref(), &invocation.function_arn);
-        groups
+        let account = elsewhere(wait.account.as_ref(), arn);
+        let roles = places.entry(launch_lease(account, arn)).or_default();
+        roles
             .entry(account.cloned())
             .or_default()
             .push(wait.clone());
     }
-    let work = groups
+    let work = places
         .iter()
-        .map(|(account, waits)| Box::pin(pending_in(deps, account.as_ref(), waits, invocation)));
+        .map(|(lease, roles)| Box::pin(pending_in(deps, lease, roles, invocation)));
     // All of them, whatever becomes of one.
     join_all(work).await.into_iter().collect()
 }
 
-/// Starts what is pending in one account and Region.
+/// What is pending in one place, by the way that leads into it.
+type Roles = BTreeMap<Option<Account>, Vec<Wait>>;
+
+/// Starts what is pending in one account and Region. Those who come by different roles share its quotas, and take turns.
 async fn pending_in(
+    deps: &Deps,
+    lease: &str,
+    roles: &Roles,
+    invocation: &Invocation,
+) -> Result<(), StageError> {
+    let store = &deps.journal.store;
+    let Some(lease) = store
+        .take_lease(lease, &invocation.request_id, LEASE_SECONDS, invocation.now)
+        .await?
+    else {
+        tracing::info!("another invocation is starting launches; these come again");
+        return Ok(());
+    };
+    let mut outcome = Ok(());
+    for (account, waits) in roles {
+        let started = pending_by(deps, account.as_ref(), waits, invocation).await;
+        outcome = outcome.and(started);
+    }
+    store.release_lease(&lease).await?;
+    outcome
+}
+
+/// Starts what is pending by one way into a place.
+async fn pending_by(
     deps: &Deps,
     account: Option<&Account>,
     waits: &[Wait],
     invocation: &Invocation,
 ) -> Result<(), StageError> {
-    let store = &deps.journal.store;
     let now = invocation.now;
     let entered = deps.accounts.enter(account, &invocation.function_arn).await;
-    let deps = &match entered {
-        Ok(None) => deps.clone(),
-        Ok(Some(mgn)) => Deps {
+    let there = match entered {
+        Ok(None) => None,
+        Ok(Some(mgn)) => Some(Deps {
             mgn,
             ..deps.clone()
-        },
+        }),
         Err(error) if error.name.is_transient() => return Err(error),
         Err(error) => {
             for wait in still_pending(deps, waits).await? {
@@ -72,21 +97,7 @@ async fn pending_in(
             return Ok(());
         }
     };
-    // Quotas are those of an account and Region, whatever role is used to get there.
-    let lease = account.map_or_else(
-        || LEASE.to_owned(),
-        |account| format!("{LEASE}#{}#{}", account.id, account.region),
-    );
-    let Some(lease) = store
-        .take_lease(&lease, &invocation.request_id, LEASE_SECONDS, now)
-        .await?
-    else {
-        tracing::info!("another invocation is starting launches; these come again");
-        return Ok(());
-    };
-    let started = start_all(deps, waits, now).await;
-    store.release_lease(&lease).await?;
-    started
+    start_all(there.as_ref().unwrap_or(deps), waits, now).await
 }
 
 async fn start_all(deps: &Deps, waits: &[Wait], now: Timestamp) -> Result<(), StageError> {
@@ -376,8 +387,6 @@ async fn start_batch(
                 return Err(error);
             }
             Err(StartError::Other(error)) => {
-                let account = claimed.first().and_then(|wait| wait.account.as_ref());
-                let error = deps.accounts.explain_error(account, error).await;
                 for wait in &claimed {
                     finish::failed(deps, wait, action, &error.message, Vec::new(), now).await?;
                 }

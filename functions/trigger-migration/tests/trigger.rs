@@ -275,7 +275,12 @@ async fn while_another_holds_the_lease_everything_comes_again() {
     let stage = Stage::ready(2).await;
     let store = stage.aws.store();
     let lease = store
-        .take_lease("LAUNCH", "another", 120, support::now())
+        .take_lease(
+            "LAUNCH#123456789012#eu-central-1",
+            "another",
+            120,
+            support::now(),
+        )
         .await
         .unwrap()
         .unwrap();

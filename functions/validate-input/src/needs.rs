@@ -5,7 +5,7 @@
 
 use landfall_accounts::Home;
 use landfall_domain::WorkflowPlan;
-use landfall_domain::request::{MigrationRequest, Step};
+use landfall_domain::request::{AgentKind, MigrationRequest, Step};
 
 /// That a stage must be allowed some actions on some resources.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,12 +61,19 @@ pub fn of(
         );
         need(
             "prepare-source",
-            &["mgn:UpdateLaunchConfiguration"],
+            if key.is_some() {
+                &[
+                    "mgn:UpdateLaunchConfiguration",
+                    "mgn:UpdateReplicationConfiguration",
+                ]
+            } else {
+                &["mgn:UpdateLaunchConfiguration"]
+            },
             servers(),
             vec![],
         );
     }
-    if request.wants(Step::Replicate) {
+    if request.wants(Step::Replicate) && request.agent_kind() == AgentKind::Install {
         need(
             "prepare-source",
             &["ssm:SendCommand"],
@@ -74,6 +81,7 @@ pub fn of(
                 format!("arn:{partition}:ssm:{region}::document/AWS-RunShellScript"),
                 format!("arn:{partition}:ssm:{region}::document/AWS-RunPowerShellScript"),
                 format!("arn:{partition}:ssm:{region}:{account}:managed-instance/*"),
+                ec2("instance/*"),
             ],
             vec![],
         );
@@ -93,8 +101,20 @@ pub fn of(
             servers(),
             vec![],
         );
+        need(
+            "finalize-cutover",
+            &["ec2:CreateTags", "ec2:ModifyInstanceAttribute"],
+            vec![ec2("instance/*")],
+            vec![],
+        );
     }
     need("trigger-migration", &launches, servers(), vec![]);
+    need(
+        "verify-migration",
+        &["mgn:ChangeServerLifeCycleState"],
+        servers(),
+        vec![],
+    );
     // What RunInstances creates, it also tags.
     need(
         "trigger-migration",
@@ -166,8 +186,18 @@ pub fn of(
     // A rollback must be possible before anything is launched.
     need(
         "rollback",
-        &["mgn:TerminateTargetInstances"],
+        &[
+            "mgn:ChangeServerLifeCycleState",
+            "mgn:TerminateTargetInstances",
+            "mgn:UpdateLaunchConfiguration",
+        ],
         servers(),
+        vec![],
+    );
+    need(
+        "rollback",
+        &["ec2:ModifyLaunchTemplate"],
+        vec![ec2("launch-template/*")],
         vec![],
     );
     need(

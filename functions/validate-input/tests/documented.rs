@@ -29,6 +29,7 @@ fn root() -> PathBuf {
 fn codes(text: &str, quote: char) -> BTreeSet<String> {
     let is_code = |word: &&str| {
         word.contains('_')
+            && !word.ends_with('_')
             && word.starts_with(|c: char| c.is_ascii_uppercase())
             && word
                 .chars()

@@ -10,9 +10,8 @@
 mod instance;
 mod probe;
 
-use std::collections::BTreeMap;
-
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
 use jiff::Timestamp;

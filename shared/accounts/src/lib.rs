@@ -27,7 +27,7 @@ pub use refusal::Refusal;
 /// How long a session lasts, in seconds: STS gives no more to a role that assumes another.
 const SESSION_SECONDS: i32 = 3_600;
 /// A session with less time left than this is renewed: above any function's time-out.
-const RENEW_BEFORE: Duration = Duration::from_secs(600);
+const RENEW_BEFORE: Duration = Duration::from_mins(10);
 
 /// Where a deployment runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,17 @@ impl Home {
 /// The account block, unless it means the deployment's own account and Region: what work is grouped by.
 pub fn elsewhere<'a>(account: Option<&'a Account>, function_arn: &str) -> Option<&'a Account> {
     account.filter(|account| !Home::of_arn(function_arn).is_some_and(|home| home.is(account)))
+}
+
+/// The lease under which launches are started in the account and Region of a request: whoever holds it knows that no start
+/// is under way there. One name per place, whatever role leads into it, for the quotas are the place's.
+pub fn launch_lease(account: Option<&Account>, function_arn: &str) -> String {
+    let home = Home::of_arn(function_arn);
+    match (account, home) {
+        (Some(account), _) => format!("LAUNCH#{}#{}", account.id, account.region),
+        (None, Some(home)) => format!("LAUNCH#{}#{}", home.account, home.region),
+        (None, None) => "LAUNCH".to_owned(),
+    }
 }
 
 /// The clients of the accounts that a function has worked in. `C` is what the function needs there.
@@ -255,7 +266,8 @@ impl<C> Way<C> {
                 ends: None,
             });
         };
-        let (credentials, ends) = self.assume(&there, account, role_arn).await?;
+        // At home: STS of a Region that is enabled there alone does not know our own credentials.
+        let (credentials, ends) = self.assume(&self.aws, account, role_arn).await?;
         let there = there
             .to_builder()
             .credentials_provider(SharedCredentialsProvider::new(credentials))
@@ -276,11 +288,11 @@ impl<C> Way<C> {
 
     async fn assume(
         &self,
-        there: &SdkConfig,
+        home: &SdkConfig,
         account: &Account,
         role_arn: &str,
     ) -> Result<(Credentials, SystemTime), Refusal> {
-        let answer = aws_sdk_sts::Client::new(there)
+        let answer = aws_sdk_sts::Client::new(home)
             .assume_role()
             .role_arn(role_arn)
             .role_session_name(format!("landfall-{}", self.actions.function))

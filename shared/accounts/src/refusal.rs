@@ -71,14 +71,17 @@ impl Refusal {
         })
     }
 
-    /// The error of a stage after the pre-flight: what was fine then is not any more.
+    /// The error of a stage after the pre-flight: what was fine then is not any more. A role that STS refuses now may be
+    /// let in again in a minute, when whoever changes its trust policy is done: that is worth waiting for.
     pub fn into_error(self, account: &Account) -> StageError {
+        let name = if matches!(self, Self::NotAssumable(_)) {
+            ErrorName::DependencyUnavailable
+        } else {
+            ErrorName::PrerequisiteError
+        };
         match self.finding(account) {
-            Ok(finding) => StageError::new(
-                ErrorName::PrerequisiteError,
-                format!("{} {}", finding.message, finding.remedy),
-            )
-            .findings(vec![finding]),
+            Ok(finding) => StageError::new(name, format!("{} {}", finding.message, finding.remedy))
+                .findings(vec![finding]),
             Err(error) => error,
         }
     }

@@ -76,7 +76,7 @@ impl Api {
         refusal: ErrorName,
     ) -> Result<Self, StageError> {
         let base = base_url(base)
-            .map_err(|problem| StageError::new(refusal, format!("{field} {base:?} {problem}")))?;
+            .map_err(|problem| StageError::new(refusal, format!("{field} {problem}")))?;
         Ok(Self {
             http: http.clone(),
             base,

@@ -49,6 +49,17 @@ pub async fn key(kms: &Client, id: &str, name: ErrorName) -> Result<Key, StageEr
                 format!("there is no KMS key {id} in the target account and Region."),
             ));
         }
+        // A key of another account whose own policy does not let us look.
+        Err(error) if code(&error) == Some("AccessDeniedException") => {
+            return Ok(unusable(
+                "KMS_KEY_NOT_USABLE",
+                id,
+                "access denied",
+                format!(
+                    "the KMS key {id} may not be looked at: its policy or ours does not allow kms:DescribeKey."
+                ),
+            ));
+        }
         Err(error) => return Err(stage_error(&error, name, "kms:DescribeKey")),
     };
     let metadata = answer.key_metadata();

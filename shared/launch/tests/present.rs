@@ -166,7 +166,7 @@ async fn a_key_must_be_one_that_ebs_can_encrypt_with() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_there_is_a_finding_and_a_refusal_an_error() {
+async fn a_key_that_is_of_no_use_is_a_finding_and_a_failure_an_error() {
     let refused = |code: &'static str| {
         let rule = mock!(aws_sdk_kms::Client::describe_key).then_error(move || {
             let meta = aws_sdk_kms::error::ErrorMetadata::builder()
@@ -183,7 +183,11 @@ async fn a_key_that_is_not_there_is_a_finding_and_a_refusal_an_error() {
         assert_eq!(error.findings[0].code, "KMS_KEY_NOT_FOUND", "{code}");
         assert!(error.message.contains("alias/none"), "{error}");
     }
-    let error = key(&refused("AccessDeniedException"), "alias/x", FAULT).await;
+    // A key that nobody lets us look at is of no use either, and does not hide what else is wrong.
+    let denied = key(&refused("AccessDeniedException"), "alias/x", FAULT).await;
+    let error = denied.unwrap().into_arn(FAULT).unwrap_err();
+    assert_eq!(error.findings[0].code, "KMS_KEY_NOT_USABLE");
+    let error = key(&refused("InvalidRequest"), "alias/x", FAULT).await;
     assert_eq!(error.unwrap_err().name, FAULT);
     let error = key(&refused("ThrottlingException"), "alias/x", FAULT).await;
     assert_eq!(error.unwrap_err().name, ErrorName::Throttled);

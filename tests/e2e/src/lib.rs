@@ -9,9 +9,13 @@
     reason = "a test stops at the first thing that is not as it must be"
 )]
 
+pub mod account;
+pub mod exposed;
+pub mod listener;
 pub mod migration;
 pub mod poll;
 pub mod queue;
+pub mod raw;
 pub mod source;
 pub mod stack;
 pub mod table;
@@ -19,6 +23,7 @@ pub mod table;
 pub mod worker;
 pub mod workflow;
 
+pub use account::Place;
 pub use migration::Migration;
 pub use poll::poll;
 pub use stack::Stack;

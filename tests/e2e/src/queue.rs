@@ -22,6 +22,41 @@ async fn receive(stack: &Stack, queue: &str) -> Vec<Message> {
         .unwrap_or_default()
 }
 
+/// Takes up to ten messages out of a queue for good.
+pub async fn take(stack: &Stack, queue: &str) -> Vec<Message> {
+    let messages = receive(stack, queue).await;
+    for message in &messages {
+        remove(stack, queue, message).await;
+    }
+    messages
+}
+
+/// What a queue holds; all of it stays there, hidden for some seconds.
+pub async fn peek(stack: &Stack, queue: &str) -> Vec<Message> {
+    let mut seen: BTreeMap<String, Message> = BTreeMap::new();
+    loop {
+        let before = seen.len();
+        for message in receive(stack, queue).await {
+            let id = message.message_id().expect("a message ID").to_owned();
+            seen.insert(id, message);
+        }
+        if seen.len() == before {
+            return seen.into_values().collect();
+        }
+    }
+}
+
+/// Takes one message out of a queue for good.
+pub async fn remove(stack: &Stack, queue: &str, message: &Message) {
+    let handle = message.receipt_handle().expect("a receipt handle");
+    let delete = stack
+        .sqs
+        .delete_message()
+        .queue_url(queue)
+        .receipt_handle(handle);
+    delete.send().await.expect("DeleteMessage");
+}
+
 /// One attribute of a message.
 pub fn attribute<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
     message
@@ -46,13 +81,7 @@ pub async fn collect(
             let Some(id) = correlation_id(&message).filter(|id| wanted.contains(id)) else {
                 continue;
             };
-            let handle = message.receipt_handle().expect("a receipt handle");
-            let delete = stack
-                .sqs
-                .delete_message()
-                .queue_url(queue)
-                .receipt_handle(handle);
-            delete.send().await.expect("DeleteMessage");
+            remove(stack, queue, &message).await;
             found.entry(id).or_default().push(message);
             more = true;
         }

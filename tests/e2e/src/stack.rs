@@ -1,11 +1,14 @@
 //! The running local stack.
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_sqs::config::Credentials;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use landfall_common::{StateStore, correlation};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::account::Place;
+use crate::raw;
 
 /// What to say when there is nothing to test against.
 const NOT_RUNNING: &str = "run `landfall up` first (make e2e does)";
@@ -20,6 +23,8 @@ pub struct Info {
     pub simulator_url: String,
     /// The Region it plays.
     pub region: String,
+    /// The account it plays.
+    pub account_id: String,
     /// The table of migrations.
     pub table_name: String,
     /// Where requests go.
@@ -30,6 +35,8 @@ pub struct Info {
     pub event_bus_name: String,
     /// The workflow.
     pub state_machine_arn: String,
+    /// The secret that signs callbacks.
+    pub callback_secret: String,
 }
 
 /// The stack and a client for each part of it.
@@ -49,7 +56,7 @@ pub struct Stack {
     pub events: aws_sdk_eventbridge::Client,
     /// Secrets.
     pub secrets: aws_sdk_secretsmanager::Client,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
 }
 
 impl Stack {
@@ -104,18 +111,27 @@ impl Stack {
         all.filter(|call| call["ok"] == true).filter(names).count()
     }
 
-    /// Adds to the simulator's world.
-    pub async fn seed(&self, seed: &Value) {
-        self.post("seed", seed).await;
+    /// Adds to the simulator's world; what there is then, the servers' IDs among the rest.
+    pub async fn seed(&self, seed: &Value) -> Value {
+        self.post("seed", seed).await
     }
 
-    /// POSTs to the simulator's control plane.
-    pub async fn post(&self, what: &str, body: &Value) {
+    /// POSTs to the simulator's control plane; its answer.
+    pub async fn post(&self, what: &str, body: &Value) -> Value {
         let url = format!("{}/_sim/{what}", self.info.simulator_url);
         let request = self.http.post(&url).json(body);
         let answer = request.send().await.expect("the simulator");
         let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
         assert!(status.is_success(), "{what} is refused: {text}");
+        serde_json::from_str(&text).expect("the simulator speaks JSON")
+    }
+
+    /// Calls back to the simulator as Landfall does, but unsigned.
+    pub async fn sink(&self, name: &str, body: &Value) {
+        let url = format!("{}/sink/{name}", self.info.simulator_url);
+        let answer = self.http.post(&url).json(body).send().await;
+        // It refuses the signature, and keeps what it got.
+        assert_eq!(answer.expect("the simulator").status().as_u16(), 401);
     }
 
     /// DELETEs on the simulator's control plane.
@@ -154,45 +170,72 @@ impl Stack {
         assert!(answer.failed().is_empty(), "{:?}", answer.failed());
     }
 
-    /// What EC2 says of an instance: its state's name, or nothing where it does not know the instance.
+    /// What EC2 says of an instance at home: its state's name, or nothing where it does not know the instance.
     pub async fn instance_state(&self, instance_id: &str) -> Option<String> {
-        self.instance_state_in(&self.info.region, instance_id).await
+        self.instance_state_at(self.home(), instance_id).await
     }
 
-    /// [`Stack::instance_state`] in another Region than the stack's.
-    pub async fn instance_state_in(&self, region: &str, instance_id: &str) -> Option<String> {
-        let question = format!("Action=DescribeInstances&InstanceId.1={instance_id}");
-        let text = self.ec2(region, &question).await;
+    /// The same in another account and Region.
+    pub async fn instance_state_at(&self, place: Place<'_>, instance_id: &str) -> Option<String> {
+        let ask = [
+            ("Action", "DescribeInstances"),
+            ("InstanceId.1", instance_id),
+        ];
+        let text = raw::ec2(self, place, &ask).await;
         // <instanceState><code>16</code><name>running</name></instanceState>
         let (_, state) = text.split_once("<instanceState>")?;
         let (_, name) = state.split_once("<name>")?;
         name.split_once("</name>").map(|(name, _)| name.to_owned())
     }
 
-    /// Starts an instance that nobody runs anything on; its ID.
+    /// Starts an instance that nobody runs anything on, in a Region of the stack's own account; its ID.
     pub async fn run_instance(&self, region: &str) -> String {
-        let order = "Action=RunInstances&ImageId=ami-0c0ffee0c0ffee000&InstanceType=t3.small&MinCount=1&MaxCount=1";
-        let text = self.ec2(region, order).await;
+        let place = Place {
+            region,
+            ..self.home()
+        };
+        let order = [
+            ("Action", "RunInstances"),
+            ("ImageId", "ami-0c0ffee0c0ffee000"),
+            ("InstanceType", "t3.small"),
+            ("MinCount", "1"),
+            ("MaxCount", "1"),
+        ];
+        let text = raw::ec2(self, place, &order).await;
         let (_, id) = text.split_once("<instanceId>").expect("an instance");
         let (id, _) = id.split_once("</instanceId>").expect("its ID");
         id.to_owned()
     }
 
-    /// A call of EC2 in a Region, in its own words.
-    ///
-    /// Made by hand: the EC2 client is the largest crate there is, for a few questions.
-    pub async fn ec2(&self, region: &str, form: &str) -> String {
-        // The emulator tells services apart by the scope of the signature, and test credentials need no more.
-        let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential=test/20260101/{region}/ec2/aws4_request, SignedHeaders=host, Signature=x"
-        );
-        let request = self
-            .http
-            .post(&self.info.ministack_url)
-            .header("authorization", authorization)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(format!("{form}&Version=2016-11-15"));
-        let answer = request.send().await.expect("EC2");
-        answer.text().await.expect("EC2 answers in text")
+    /// Where the stack's own account is.
+    pub fn home(&self) -> Place<'_> {
+        Place {
+            account: &self.info.account_id,
+            region: &self.info.region,
+        }
+    }
+
+    /// The clients' configuration of another account's root, which `MiniStack` takes its number for.
+    pub fn sdk(&self, place: Place<'_>) -> SdkConfig {
+        let key = if place.account == self.info.account_id {
+            "test"
+        } else {
+            place.account
+        };
+        let credentials = Credentials::new(key, "test", None, None, "local stack");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(place.region.to_owned()))
+            .endpoint_url(&self.info.ministack_url)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build()
+    }
+
+    /// The calls of AWS services that the simulator answered, oldest first, of an account and Region.
+    pub async fn calls_in(&self, place: Place<'_>) -> Vec<Value> {
+        let Place { account, region } = place;
+        let path = format!("calls?account={account}&region={region}");
+        let calls = self.simulator(&path).await;
+        calls.as_array().expect("a list of calls").clone()
     }
 }

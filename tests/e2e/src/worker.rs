@@ -1,6 +1,6 @@
 //! The processes of the functions, and their sudden death. Linux only: it reads `/proc`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,29 +77,45 @@ struct Worker {
 
 /// The functions' processes of the stack at an endpoint.
 fn workers(endpoint: &str) -> Vec<Worker> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| {
-            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let environment = std::fs::read(entry.path().join("environ")).ok()?;
-            let value = |name: &str| {
-                let mut variables = environment.split(|byte| *byte == 0);
-                variables.find_map(|variable| {
-                    let variable = std::str::from_utf8(variable).ok()?;
-                    Some(variable.strip_prefix(name)?.strip_prefix('=')?.to_owned())
-                })
-            };
-            if value("AWS_ENDPOINT_URL")? != endpoint {
-                return None;
-            }
-            value("AWS_LAMBDA_RUNTIME_API")?;
+    environments(endpoint)
+        .filter_map(|(pid, environment)| {
             Some(Worker {
                 pid,
-                function: value("AWS_LAMBDA_FUNCTION_NAME")?,
+                function: value(&environment, "AWS_LAMBDA_FUNCTION_NAME")?,
                 switches: switches(pid)?,
             })
         })
         .collect()
+}
+
+/// The keys and tokens of the functions' roles, as the processes have them.
+pub fn credentials(endpoint: &str) -> BTreeSet<String> {
+    environments(endpoint)
+        .flat_map(|(_, environment)| {
+            ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].map(|name| value(&environment, name))
+        })
+        .flatten()
+        .collect()
+}
+
+/// The processes of functions of the stack at an endpoint, each with its environment as `/proc` has it.
+fn environments(endpoint: &str) -> impl Iterator<Item = (u32, Vec<u8>)> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let environment = std::fs::read(entry.path().join("environ")).ok()?;
+        let ours = value(&environment, "AWS_ENDPOINT_URL")? == endpoint;
+        value(&environment, "AWS_LAMBDA_RUNTIME_API").filter(|_| ours)?;
+        Some((pid, environment))
+    })
+}
+
+fn value(environment: &[u8], name: &str) -> Option<String> {
+    let mut variables = environment.split(|byte| *byte == 0);
+    variables.find_map(|variable| {
+        let variable = std::str::from_utf8(variable).ok()?;
+        Some(variable.strip_prefix(name)?.strip_prefix('=')?.to_owned())
+    })
 }
 
 /// How often a process went to sleep by itself: it grows while one works, and stands while one waits for work.

@@ -71,6 +71,41 @@ pub async fn states(stack: &Stack, arn: &str, status: &str) -> Vec<String> {
     entered
 }
 
+/// What one state asked of the service behind it.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    /// How often it asked.
+    pub scheduled: usize,
+    /// The causes with which it failed.
+    pub failures: Vec<String>,
+}
+
+/// The tasks of one state of an execution.
+pub async fn tasks(stack: &Stack, arn: &str, state: &str) -> Tasks {
+    let mut items = stack
+        .sfn
+        .get_execution_history()
+        .execution_arn(arn)
+        .into_paginator()
+        .items()
+        .send();
+    let (mut tasks, mut inside) = (Tasks::default(), false);
+    while let Some(event) = items.next().await {
+        let event = event.expect("the execution's history");
+        if let Some(entered) = entered_state(&event) {
+            inside = entered == state;
+        }
+        if !inside {
+            continue;
+        }
+        tasks.scheduled += usize::from(event.task_scheduled_event_details().is_some());
+        let failure = event.task_failed_event_details();
+        let cause = failure.and_then(|details| details.cause());
+        tasks.failures.extend(cause.map(str::to_owned));
+    }
+    tasks
+}
+
 fn entered_state(event: &HistoryEvent) -> Option<String> {
     event
         .state_entered_event_details()

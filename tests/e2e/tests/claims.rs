@@ -62,29 +62,33 @@ async fn of_two_that_look_at_the_same_time_one_goes_on() {
 }
 
 #[tokio::test]
-async fn the_end_gives_it_back_and_frozen_keeps_it() {
+async fn the_end_gives_it_back() {
     let table = Table::new().await;
     let (one, two) = (table.created("one").await, table.created("two").await);
     let taking = look(&table, &one).await.expect("free");
     let one = pass(&table, &one, taking).await.expect("a pass");
-    let frozen = end(&table, one, Status::Frozen).await;
-    assert_eq!(look(&table, &two).await, Err(frozen.migration_id.clone()));
-
-    // The next attempt of the frozen one has what it kept, and gives it back at its end.
-    let mut next = table.record("one");
-    next.attempt = 2;
-    let change = Change::to(Status::Requested, EventType::MigrationRequested);
-    let next = table
-        .store
-        .start_attempt(&frozen, next, &change, noon())
-        .await;
-    let next = next.expect("a second attempt").0;
-    assert_eq!(next.claims, frozen.claims);
-    let ended = end(&table, next, Status::Failed).await;
+    let ended = end(&table, one, Status::Failed).await;
     assert!(ended.claims.is_empty());
     let taking = look(&table, &two).await.expect("free again");
     assert_eq!(taking.from, None);
     pass(&table, &two, taking).await.expect("the other passes");
+    table.drop().await;
+}
+
+#[tokio::test]
+async fn what_a_frozen_migration_had_is_taken_over_knowingly() {
+    let table = Table::new().await;
+    let (one, two) = (table.created("one").await, table.created("two").await);
+    let taking = look(&table, &one).await.expect("free");
+    let one = pass(&table, &one, taking).await.expect("a pass");
+    end(&table, one, Status::Frozen).await;
+    let taking = look(&table, &two).await.expect("a person submitted it");
+    assert!(taking.frozen);
+    let two = pass(&table, &two, taking).await.expect("a pass");
+    end(&table, two, Status::Failed).await;
+    let three = table.created("three").await;
+    let taking = look(&table, &three).await.expect("free");
+    assert_eq!((taking.from, taking.frozen), (None, false));
     table.drop().await;
 }
 

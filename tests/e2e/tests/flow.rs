@@ -241,9 +241,9 @@ async fn a_rehearsal_ends_without_a_cutover() {
     );
     assert!(record.test_evidence.is_some());
     let states = migration.states("SUCCEEDED").await;
-    assert_eq!(states[..12], ALL_STATES[..12]);
+    assert_eq!(states[..13], ALL_STATES[..13]);
     assert_eq!(
-        states[12..],
+        states[13..],
         ["CompleteWithoutSwitch", "Callback", "Outcome", "Succeeded"]
     );
     assert_eq!(migration.server().await["life_cycle"], "READY_FOR_CUTOVER");

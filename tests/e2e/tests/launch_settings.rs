@@ -37,6 +37,8 @@ async fn versions(migration: &Migration) -> Vec<String> {
     let template = template.as_str().expect("a launch template");
     let query = format!("Action=DescribeLaunchTemplateVersions&LaunchTemplateId={template}");
     let text = ec2(&migration.stack, &query).await;
+    // Each answer has an ID of its own behind what it says.
+    let (text, _) = text.split_once("<requestId>").unwrap_or((&text, ""));
     let mut all: Vec<String> = text
         .split("<versionNumber>")
         .skip(1)

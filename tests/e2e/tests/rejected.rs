@@ -5,93 +5,18 @@
     reason = "a test stops at the first surprise"
 )]
 
-use aws_sdk_eventbridge::types::Target;
-use aws_sdk_sqs::types::QueueAttributeName;
 use landfall_common::correlation;
 use landfall_domain::{Finding, Status};
+use landfall_e2e::listener::Listener;
 use landfall_e2e::source::{Source, seed};
 use landfall_e2e::{Migration, Stack, queue, unique};
 use serde_json::{Value, json};
 
-/// A queue of this test's own that gets every `MigrationRejected` of the bus.
-struct Rejections {
-    queue_url: String,
-    rule: String,
-}
-
-impl Rejections {
-    async fn listen(stack: &Stack, run: &str) -> Self {
-        let name = format!("e2e-{run}-rejected");
-        let queue = stack
-            .sqs
-            .create_queue()
-            .queue_name(&name)
-            .send()
-            .await
-            .expect("CreateQueue");
-        let queue_url = queue.queue_url.expect("a queue URL");
-        let arn = QueueAttributeName::QueueArn;
-        let attributes = stack
-            .sqs
-            .get_queue_attributes()
-            .queue_url(&queue_url)
-            .attribute_names(arn.clone());
-        let attributes = attributes.send().await.expect("GetQueueAttributes");
-        let arn = attributes
-            .attributes()
-            .and_then(|all| all.get(&arn))
-            .expect("an ARN")
-            .clone();
-
-        let bus = &stack.info.event_bus_name;
-        let pattern = json!({"source": ["landfall"], "detail-type": ["MigrationRejected"]});
-        let rule = stack.events.put_rule().name(&name).event_bus_name(bus);
-        rule.event_pattern(pattern.to_string())
-            .send()
-            .await
-            .expect("PutRule");
-        let target = Target::builder()
-            .id("queue")
-            .arn(arn)
-            .build()
-            .expect("a target");
-        let targets = stack
-            .events
-            .put_targets()
-            .rule(&name)
-            .event_bus_name(bus)
-            .targets(target);
-        targets.send().await.expect("PutTargets");
-        Self {
-            queue_url,
-            rule: name,
-        }
-    }
-
-    async fn close(self, stack: &Stack) {
-        let bus = &stack.info.event_bus_name;
-        let targets = stack
-            .events
-            .remove_targets()
-            .rule(&self.rule)
-            .event_bus_name(bus)
-            .ids("queue");
-        targets.send().await.expect("RemoveTargets");
-        let rule = stack
-            .events
-            .delete_rule()
-            .name(&self.rule)
-            .event_bus_name(bus);
-        rule.send().await.expect("DeleteRule");
-        let queue = stack.sqs.delete_queue().queue_url(self.queue_url);
-        queue.send().await.expect("DeleteQueue");
-    }
-}
-
 #[tokio::test]
 async fn each_bad_message_is_dead_lettered_once_and_the_good_one_goes_on() {
     let (stack, run) = (Stack::load().await, unique());
-    let rejections = Rejections::listen(&stack, &run).await;
+    let pattern = json!({"source": ["landfall"], "detail-type": ["MigrationRejected"]});
+    let rejections = Listener::start(&stack, &format!("e2e-{run}-rejected"), &pattern).await;
     let source = |name: &str| Source::new(&stack, &run, name);
     // Reason, the pointer of the first finding, and the message; the first has no ID to be found by.
     let bad = [
@@ -136,11 +61,7 @@ async fn each_bad_message_is_dead_lettered_once_and_the_good_one_goes_on() {
         queue::attribute(message, correlation::NAME).map(str::to_owned)
     })
     .await;
-    let events = queue::collect(&stack, &rejections.queue_url, &wanted, |message| {
-        let event: Value = serde_json::from_str(message.body()?).ok()?;
-        Some(event["detail"]["correlationId"].as_str()?.to_owned())
-    })
-    .await;
+    let events = rejections.collect(&stack, &wanted).await;
 
     for (reason, pointer, id, (body, correlation_id)) in &bad {
         let [letter] = dead[correlation_id].as_slice() else {

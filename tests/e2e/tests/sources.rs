@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use landfall_domain::{EventType, MigrationRecord, Status};
 use landfall_e2e::source::{Source, seed};
-use landfall_e2e::{Migration, Stack, poll, unique};
+use landfall_e2e::{Migration, Place, Stack, poll, raw, unique};
 use serde_json::{Value, json};
 
 /// How long a migration may take that waits for its source in the beginning and at the end.
@@ -19,7 +19,8 @@ const DEADLINE: Duration = Duration::from_mins(4);
 const REGION: &str = "eu-west-1";
 
 /// The account of the simulated vCenter.
-const VCENTER: &str = r#"{"username": "landfall@vsphere.local", "password": "simulated"}"#;
+const VCENTER: &str =
+    r#"{"username": "landfall@vsphere.local", "password": "simulated-vcenter-password"}"#;
 
 /// Where a source runs.
 enum Platform {
@@ -82,7 +83,16 @@ impl Case {
         }
     }
 
-    /// Makes the last call before the point of no return fail, once the first one of its kind is through.
+    /// The place of the instance that is a source on EC2.
+    fn place(&self) -> Place<'_> {
+        Place {
+            region: REGION,
+            ..self.stack.home()
+        }
+    }
+
+    /// Makes the point of no return fail: word to Cloud Migration Factory, the step before it, takes so long that the
+    /// server's lifecycle is changed behind the stage's back, after the source is off.
     async fn fail_after_power_off(&self) {
         poll(&format!("the agent of {}", self.source.id()), async || {
             let record = self.migration.record().await.ok_or("no record")?;
@@ -92,9 +102,19 @@ impl Case {
         .await;
         let operation = format!("PUT /user/server/{}", self.source.id());
         let fault = json!({
-            "service": "cmf", "operation": operation, "kind": "error", "error": "Forbidden", "status": 403,
+            "service": "cmf", "operation": operation, "kind": "slow", "delayMs": 6000, "count": 1,
         });
         self.stack.post("faults", &fault).await;
+        let server = poll(&format!("the source of {}", self.source.id()), async || {
+            let record = self.migration.record().await.ok_or("no record")?;
+            let off = record.done.source_powered_off_at.is_some();
+            let server = record.source_server_id.filter(|_| off);
+            server.ok_or(record.status.to_string())
+        })
+        .await;
+        let revert = json!({"sourceServerID": server, "lifeCycle": {"state": "READY_FOR_CUTOVER"}});
+        let place = self.stack.home();
+        raw::mgn(&self.stack, place, "ChangeServerLifeCycleState", &revert).await;
     }
 
     async fn is_running(&self) -> bool {
@@ -109,7 +129,7 @@ impl Case {
                     .unwrap_or_else(|| panic!("no machine {vm}"))
             }
             Platform::Ec2 { instance } => {
-                let state = self.stack.instance_state_in(REGION, instance).await;
+                let state = self.stack.instance_state_at(self.place(), instance).await;
                 match state.as_deref() {
                     Some("running") => true,
                     Some("stopped") => false,
@@ -133,10 +153,13 @@ impl Case {
                 assert_eq!(state["vsphereSnapshots"][vm], json!([name]));
             }
             Platform::Ec2 { .. } => {
-                let question = format!(
-                    "Action=DescribeSnapshots&Owner.1=self&Filter.1.Name=tag:landfall:snapshot&Filter.1.Value.1={name}"
-                );
-                let text = self.stack.ec2(REGION, &question).await;
+                let question = [
+                    ("Action", "DescribeSnapshots"),
+                    ("Owner.1", "self"),
+                    ("Filter.1.Name", "tag:landfall:snapshot"),
+                    ("Filter.1.Value.1", &name),
+                ];
+                let text = raw::ec2(&self.stack, self.place(), &question).await;
                 let found: Vec<&str> = text.split("<snapshotId>").skip(1).collect();
                 assert_eq!(found.len(), 1, "{text}");
                 assert!(found[0].starts_with(&format!("{id}<")), "{id}: {text}");

@@ -154,7 +154,7 @@ def test_the_sources_systems(simulator):
     assert simulator.call("GET", snapshot, headers=bearer)[0] == 404
 
 
-def basic(password="simulated"):
+def basic(password="simulated-vcenter-password"):
     return {"Authorization": "Basic " + base64.b64encode(f"landfall@vsphere.local:{password}".encode()).decode()}
 
 
@@ -226,7 +226,7 @@ def test_vcenter_takes_a_snapshot_as_a_task(simulator):
     login = f"{root}/SessionManager/SessionManager/Login"
     wrong = simulator.call("POST", login, {"userName": "landfall@vsphere.local", "password": "wrong"})
     assert (wrong[0], json.loads(wrong[2])["_typeName"]) == (500, "InvalidLogin")
-    status, headers, _ = simulator.call("POST", login, {"userName": "landfall@vsphere.local", "password": "simulated"})
+    status, headers, _ = simulator.call("POST", login, {"userName": "landfall@vsphere.local", "password": "simulated-vcenter-password"})
     assert status == 200
     session = {"vmware-api-session-id": headers["vmware-api-session-id"], "Content-Type": "application/json"}
 

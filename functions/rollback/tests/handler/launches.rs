@@ -174,7 +174,7 @@ async fn while_launches_are_being_started_the_rollback_waits() {
     let store = &stage.deps.journal.store;
     let now = world::invocation().now;
     let lease = store
-        .take_lease("LAUNCH", "another", 120, now)
+        .take_lease("LAUNCH#123456789012#eu-central-1", "another", 120, now)
         .await
         .unwrap();
     let error = stage.run(world::NOW).await.unwrap_err();
@@ -211,7 +211,9 @@ async fn patience_with_launches_that_are_being_started_ends_in_frozen_too() {
     let store = &stage.deps.journal.store;
     let hold = async |now: &str| {
         let now = world::at(now).now;
-        let lease = store.take_lease("LAUNCH", "another", 120, now).await;
+        let lease = store
+            .take_lease("LAUNCH#123456789012#eu-central-1", "another", 120, now)
+            .await;
         assert!(lease.unwrap().is_some());
     };
     let run = async |now: &str| {

@@ -1,7 +1,7 @@
 //! The keys that encrypt the target's volumes.
 
 use landfall_domain::Finding;
-use landfall_domain::request::MigrationRequest;
+use landfall_domain::request::{MigrationRequest, Step};
 use landfall_launch::Key;
 
 use crate::facts::TargetFacts;
@@ -11,8 +11,8 @@ pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Find
     match &facts.key {
         Some(Key::Unusable(finding)) => vec![(**finding).clone()],
         Some(Key::Usable(arn)) => resync(request, facts, arn).into_iter().collect(),
-        // Where the request names a key, the default is not asked.
-        None => by_default(facts).into_iter().collect(),
+        // Where the request names a key, the default does not count.
+        None => by_default(request, facts).into_iter().collect(),
     }
 }
 
@@ -25,7 +25,16 @@ fn resync(request: &MigrationRequest, facts: &TargetFacts, wanted: &str) -> Opti
     landfall_domain::launch::resync(request, key, wanted, &server.replication)
 }
 
-fn by_default(facts: &TargetFacts) -> Option<Finding> {
+/// The default counts where staging disks are still to be made.
+fn by_default(request: &MigrationRequest, facts: &TargetFacts) -> Option<Finding> {
+    let replicates = facts
+        .mgn
+        .servers
+        .iter()
+        .any(|it| it.standing().is_connected());
+    if !request.wants(Step::Replicate) || replicates {
+        return None;
+    }
     let (named, Key::Unusable(finding)) = facts.ebs_default.key.as_ref()? else {
         return None;
     };
@@ -63,7 +72,6 @@ mod tests {
             let facts = TargetFacts {
                 key,
                 ebs_default: EbsDefault {
-                    encrypts: default.is_some(),
                     key: default.map(|key| ("alias/own".to_owned(), key)),
                 },
                 ..TargetFacts::default()

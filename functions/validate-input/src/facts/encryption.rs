@@ -7,8 +7,6 @@ use landfall_launch::Key;
 /// The account's defaults in the Region.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EbsDefault {
-    /// Whether new volumes are encrypted.
-    pub encrypts: bool,
     /// The key and how it is named, unless it is AWS's own.
     pub key: Option<(String, Key)>,
 }
@@ -39,8 +37,5 @@ pub(super) async fn ebs_default(
         Some(id) => Some((id.to_owned(), landfall_launch::key(kms, id, name).await?)),
         None => None,
     };
-    Ok(EbsDefault {
-        encrypts: true,
-        key,
-    })
+    Ok(EbsDefault { key })
 }

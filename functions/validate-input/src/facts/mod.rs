@@ -157,9 +157,23 @@ impl Facts {
         };
         let (claims, target, cmf) =
             tokio::join!(claims(deps, question), there, cmf::read(deps.cmf.as_ref()));
+        let (mut claims, target) = (claims?, target?);
+        // By whatever name it is called, it is one server.
+        if let Some(target) = &target
+            && let [server] = target.mgn.servers.as_slice()
+            && claims.server.is_none()
+        {
+            let Home { account, region } = question.place;
+            let claim = Claim::server(account, region, &server.id);
+            let store = &deps.journal.store;
+            match store.look_at_claim(claim, question.own).await? {
+                Ok(taking) => claims.free.push(taking),
+                Err(rival) => claims.server = Some(rival),
+            }
+        }
         Ok(Self {
-            claims: claims?,
-            target: target?,
+            claims,
+            target,
             cmf,
         })
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_iam::Client;
+use aws_sdk_iam::operation::simulate_principal_policy::SimulatePrincipalPolicyError;
 use aws_sdk_iam::types::{
     ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType,
 };
@@ -15,6 +16,9 @@ use crate::needs::Need;
 
 /// How long an answer is used again: a wave asks the same for each of its servers, and IAM allows few simulations.
 const KEPT: SignedDuration = SignedDuration::from_mins(10);
+
+/// How many answers are kept at most: more than a wave has subnets and groups.
+const MOST_KEPT: usize = 1_000;
 
 /// Something that a role may not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +44,9 @@ pub struct Proof {
     pub unproven: Option<String>,
 }
 
-/// Answers that are kept.
+/// Answers that are kept: when each need of a role was last found to be allowed.
 #[derive(Clone, Debug, Default)]
-pub struct Proofs(Arc<Mutex<HashMap<(String, Need), (Timestamp, Vec<Denied>)>>>);
+pub struct Proofs(Arc<Mutex<HashMap<(String, Need), Timestamp>>>);
 
 /// Simulates every need of its role, concurrently.
 pub(super) async fn prove(
@@ -78,17 +82,21 @@ async fn one(
     let key = (principal, need);
     {
         let kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, denied)) = kept.get(&key)
-            && now.duration_since(*at) < KEPT
+        if kept
+            .get(&key)
+            .is_some_and(|at| now.duration_since(*at) < KEPT)
         {
-            return Ok(denied.clone());
+            return Ok(Vec::new());
         }
     }
     let denied = simulate(iam, &key.0, &key.1).await?;
     // What is denied is asked for again: somebody mends it now.
     if denied.is_empty() {
         let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(key, (now, denied.clone()));
+        if kept.len() >= MOST_KEPT {
+            kept.clear();
+        }
+        kept.insert(key, now);
     }
     Ok(denied)
 }
@@ -123,7 +131,7 @@ async fn simulate(iam: &Client, principal: &str, need: &Need) -> Result<Vec<Deni
             let what = format!("iam:SimulatePrincipalPolicy of {principal}");
             let missing = error
                 .as_service_error()
-                .is_some_and(|error| error.is_no_such_entity_exception());
+                .is_some_and(SimulatePrincipalPolicyError::is_no_such_entity_exception);
             let error = stage_error(&error, ErrorName::PrerequisiteError, &what);
             if missing {
                 StageError::new(error.name, format!("there is no role {principal}"))

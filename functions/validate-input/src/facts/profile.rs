@@ -1,6 +1,7 @@
 //! The target's instance profile.
 
 use aws_sdk_iam::Client;
+use aws_sdk_iam::operation::get_instance_profile::GetInstanceProfileError;
 use landfall_common::aws_error::stage_error;
 use landfall_domain::{ErrorName, StageError};
 
@@ -33,7 +34,7 @@ pub(super) async fn profile(
         Err(error)
             if error
                 .as_service_error()
-                .is_some_and(|error| error.is_no_such_entity_exception()) =>
+                .is_some_and(GetInstanceProfileError::is_no_such_entity_exception) =>
         {
             Ok(None)
         }

@@ -2,7 +2,7 @@
 //!
 //! A claim is an item of its own, written in the transaction that lets the migration pass its pre-flight and removed in
 //! the one that ends it, so that two migrations that look at the same moment cannot both go on. One that ends FROZEN
-//! keeps its claims: nobody knows what its server still needs.
+//! leaves its claims where they are: whoever takes one over is told, for a person must have finished what it began.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use landfall_domain::{ErrorName, MigrationRecord, StageError, Status};
@@ -53,6 +53,8 @@ pub struct Taking {
     pub claim: Claim,
     /// Who has it according to the item that was read.
     pub from: Option<Holder>,
+    /// Whether that is another migration that ended FROZEN.
+    pub frozen: bool,
 }
 
 /// Who stands in the way of a claim.
@@ -60,8 +62,6 @@ pub struct Taking {
 pub struct Rival {
     /// Whose it is.
     pub holder: Holder,
-    /// How that migration stands.
-    pub status: Status,
 }
 
 impl StateStore {
@@ -88,18 +88,24 @@ impl StateStore {
             .transpose()
             .map_err(internal)?;
         let Some(holder) = holder else {
-            return Ok(Ok(Taking { claim, from: None }));
+            return Ok(Ok(Taking {
+                claim,
+                from: None,
+                frozen: false,
+            }));
         };
-        if holder.key != *own
-            && let Some(record) = self.get(&holder.key).await?
-            && (!record.status.is_end() || record.status == Status::Frozen)
-        {
-            let status = record.status;
-            return Ok(Err(Rival { holder, status }));
+        let status = if holder.key == *own {
+            None
+        } else {
+            self.get(&holder.key).await?.map(|record| record.status)
+        };
+        if status.is_some_and(|status| !status.is_end()) {
+            return Ok(Err(Rival { holder }));
         }
         Ok(Ok(Taking {
             claim,
             from: Some(holder),
+            frozen: status == Some(Status::Frozen),
         }))
     }
 

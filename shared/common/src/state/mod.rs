@@ -205,8 +205,6 @@ impl StateStore {
         next.version = ended.version;
         next.event_seq = ended.event_seq;
         next.event_hash.clone_from(&ended.event_hash);
-        // What a frozen attempt kept is the next one's.
-        next.claims.clone_from(&ended.claims);
         self.write(next, Some(ended.status), change, now).await
     }
 

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::server::{REFUSAL, connect, secrets};
 
-pub(crate) const GOOD: &str = r#"{"username": "landfall@vsphere.local", "password": "simulated"}"#;
+pub(crate) const GOOD: &str =
+    r#"{"username": "landfall@vsphere.local", "password": "simulated-vcenter-password"}"#;
 
 /// Simulated seconds per real one: a shutdown takes 20, a snapshot 30.
 const SCALE: f64 = 100.0;
@@ -234,7 +235,10 @@ async fn a_wrong_password_is_refused_and_never_shown() {
         assert!(!format!("{error:?}").contains("s3cr&t"));
     }
     let machine = vcenter.machine(GOOD, json!({})).await.unwrap();
-    assert!(!format!("{machine:?}").contains("simulated"), "{machine:?}");
+    assert!(
+        !format!("{machine:?}").contains("simulated-vcenter-password"),
+        "{machine:?}"
+    );
 }
 
 /// A certificate authority that signed nothing.

@@ -18,8 +18,8 @@ use crate::world::machine::{Machine, PowerKind};
 
 /// The account that may sign in.
 pub const USERNAME: &str = "landfall@vsphere.local";
-/// Its password.
-pub const PASSWORD: &str = "simulated";
+/// Its password: one that stands nowhere else, so that a search for it finds a leak.
+pub const PASSWORD: &str = "simulated-vcenter-password";
 /// The header that carries a session's ID.
 pub const SESSION_HEADER: &str = "vmware-api-session-id";
 
