@@ -216,7 +216,9 @@ impl Report {
             if !lines.is_empty() {
                 lines.push(String::new());
             }
-            lines.extend(differences(answer.differences.as_deref(), width, palette));
+            let known = answer.source_server_id.is_some();
+            let found = answer.differences.as_deref();
+            lines.extend(differences(found, known, width, palette));
         }
         lines
     }
@@ -314,13 +316,18 @@ fn rows_of(finding: &Finding, apart: bool, palette: Palette) -> Vec<[Cell; 4]> {
 
 fn differences(
     differences: Option<&[Difference]>,
+    known: bool,
     width: Option<usize>,
     palette: Palette,
 ) -> Vec<String> {
     let differences = match differences {
         None => {
             return folded(
-                "MGN does not know the server yet: there is nothing to compare with.",
+                if known {
+                    "Not compared: mend the findings about the server and its disks first."
+                } else {
+                    "MGN does not know the server yet: there is nothing to compare with."
+                },
                 width,
             );
         }

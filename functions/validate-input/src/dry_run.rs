@@ -6,7 +6,9 @@
 
 use landfall_common::state::Key;
 use landfall_common::{Invocation, stage};
-use landfall_domain::{ErrorName, MigrationRequest, StageError, WorkflowPlan};
+use landfall_domain::{
+    ErrorName, Finding, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,6 +27,34 @@ struct Input {
     /// Whether the differences of the launch settings are wanted, too.
     #[serde(default)]
     diff: bool,
+}
+
+/// What stands in the way of submitting another content under the ID; the ingress says the same of a message.
+fn taken(known: &MigrationRecord) -> Option<Finding> {
+    let (id, status) = (&known.migration_id, known.status);
+    let (code, remedy) = match status {
+        Status::Frozen => (
+            "MIGRATION_FROZEN",
+            "See `landfall status` for what was done and what was not; submit under another ID.",
+        ),
+        status if !status.is_end() => (
+            "MIGRATION_ACTIVE",
+            "Wait until it has ended (`landfall watch`), or submit under another ID.",
+        ),
+        _ => return None,
+    };
+    Some(
+        Finding::blocking(
+            code,
+            "/migrationId",
+            format!("{id} is {status} with another content."),
+        )
+        .evidence(
+            status.as_str(),
+            "an ID that is free, or whose migration has ended",
+        )
+        .remedy(remedy),
+    )
 }
 
 pub(crate) async fn run(
@@ -48,13 +78,19 @@ pub(crate) async fn run(
         evidence: known.as_ref().and_then(|it| it.test_evidence.as_ref()),
     };
     let examined = examine(deps, subject, input.diff, invocation).await?;
-    let digest = request
-        .launch_settings_digest()
-        .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
+    let internal =
+        |error: serde_json::Error| StageError::new(ErrorName::InternalError, error.to_string());
+    let digest = request.launch_settings_digest().map_err(internal)?;
+    let mut findings = examined.findings;
+    if let Some(known) = &known
+        && known.request_digest != request.digest().map_err(internal)?
+    {
+        findings.extend(taken(known));
+    }
     let mut answer = json!({
         "migrationId": request.migration_id,
         "tenantId": request.tenant_id,
-        "findings": examined.findings,
+        "findings": findings,
         "plan": WorkflowPlan::of(&request),
         "settingsDigest": digest,
     });

@@ -314,10 +314,16 @@ async fn a_server_is_found_by_its_host_name() {
     let stage = Stage::new(json!({"steps": ["validate"], "sourceHost": "WEB01.corp.example"}));
     stage.world().servers = vec![named.clone()];
     stage.run().await.unwrap();
-    let answer = stage.dry_run(json!({})).await.unwrap();
+    let answer = stage
+        .dry_run(json!({"migrationId": "mig-12345"}))
+        .await
+        .unwrap();
     assert_eq!(answer["sourceServerId"], "s-1");
     stage.world().servers = vec![named.clone(), named];
-    let answer = stage.dry_run(json!({})).await.unwrap();
+    let answer = stage
+        .dry_run(json!({"migrationId": "mig-12345"}))
+        .await
+        .unwrap();
     assert_eq!(answer["findings"][0]["code"], "SERVER_AMBIGUOUS");
     assert_eq!(answer["sourceServerId"], Value::Null);
 }
@@ -366,7 +372,7 @@ async fn a_dry_run_tells_the_same_and_leaves_no_trace() {
         .dry_run(json!({"instanceType": "t9.mega"}))
         .await
         .unwrap();
-    assert_eq!(answer["migrationId"], "mig-12345");
+    assert_eq!(answer["migrationId"], "mig-dry");
     assert_eq!(answer["plan"]["switch"], true);
     let told: Vec<_> = answer["findings"]
         .as_array()
@@ -387,6 +393,26 @@ async fn a_dry_run_tells_the_same_and_leaves_no_trace() {
     assert!(world.events.is_empty());
     let writes = ["TransactWriteItems", "PutEvents"];
     assert!(!world.calls.iter().any(|call| writes.contains(call)));
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_the_queue_would_say_of_an_id_that_is_taken() {
+    let taken = async |status: Status| {
+        let stage = Stage::new(json!({}));
+        stage.change_record(|record| record.status = status);
+        let other = json!({"migrationId": "mig-12345", "owner": "somebody"});
+        let answer = stage.dry_run(other).await.unwrap();
+        answer["findings"][0]["code"].as_str().map(str::to_owned)
+    };
+    assert_eq!(
+        taken(Status::Testing).await.as_deref(),
+        Some("MIGRATION_ACTIVE")
+    );
+    assert_eq!(
+        taken(Status::Frozen).await.as_deref(),
+        Some("MIGRATION_FROZEN")
+    );
+    assert_eq!(taken(Status::Failed).await, None);
 }
 
 #[tokio::test]

@@ -77,11 +77,21 @@ fn missing(action: &str, principal: &str, denied: &[&Denied]) -> Finding {
     } else {
         Finding::blocking("PERMISSION_MISSING", "", text)
     };
-    finding
-        .evidence(decision, format!("{action} allowed on {}", resources.join(", ")))
-        .remedy(format!(
+    let remedy = if action.starts_with("kms:") {
+        format!(
+            "List the key in the deployment's volume_key_arns, or allow {principal} {action} on it; in another account, give the role there that permission."
+        )
+    } else {
+        format!(
             "Allow {principal} {action} on these resources, in its own policies and in those of its organization and boundary."
-        ))
+        )
+    };
+    finding
+        .evidence(
+            decision,
+            format!("{action} allowed on {}", resources.join(", ")),
+        )
+        .remedy(remedy)
 }
 
 #[cfg(test)]

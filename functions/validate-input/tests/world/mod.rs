@@ -160,6 +160,8 @@ impl Stage {
     /// Asks for a dry run of the request with members replaced.
     pub(crate) async fn dry_run(&self, changes: Value) -> Result<Value, StageError> {
         let mut request = serde_json::to_value(self.record().request).unwrap();
+        // An ID that nobody has submitted.
+        request["migrationId"] = "mig-dry".into();
         extend(&mut request, changes);
         let event = json!({"dryRun": true, "request": request});
         Box::pin(validate_input::handle(&self.deps, event, invocation())).await
