@@ -64,6 +64,23 @@ pub async fn get(stack: &Stack, service: &str, path: &str) -> String {
     text
 }
 
+/// Asks the deployed pre-flight for a dry run of a request; its answer.
+pub async fn validate(stack: &Stack, request: &Value) -> Value {
+    let function = &stack.info.function_names["validate-input"];
+    let path = format!("2015-03-31/functions/{function}/invocations");
+    let event = serde_json::json!({"dryRun": true, "request": request});
+    let request = stack
+        .http
+        .post(format!("{}/{path}", stack.info.ministack_url))
+        .header(
+            "authorization",
+            authorization(stack, stack.home(), "lambda"),
+        )
+        .json(&event);
+    let answer = request.send().await.expect("Lambda");
+    answer.json().await.expect("Lambda answers in JSON")
+}
+
 /// Calls an operation of MGN in a place.
 pub async fn mgn(stack: &Stack, place: Place<'_>, operation: &str, body: &Value) -> Value {
     let request = stack

@@ -35,6 +35,8 @@ pub struct Info {
     pub event_bus_name: String,
     /// The workflow.
     pub state_machine_arn: String,
+    /// The functions' names, by their folders.
+    pub function_names: std::collections::BTreeMap<String, String>,
     /// The secret that signs callbacks.
     pub callback_secret: String,
 }
