@@ -163,7 +163,7 @@ async fn table(stack: &Stack) -> Exposed {
         .send();
     let mut text = String::new();
     while let Some(item) = items.next().await {
-        text.push_str(&format!("{:?}\n", item.expect("Scan")));
+        text.extend([format!("{:?}", item.expect("Scan")), "\n".to_owned()]);
     }
     Exposed {
         place: "the table".to_owned(),

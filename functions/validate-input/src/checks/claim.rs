@@ -34,8 +34,8 @@ pub(super) fn check(subject: Subject<'_>, claims: &Claims) -> Vec<Finding> {
             .remedy("Choose another address, or leave privateIp out."),
         );
     }
-    let frozen = claims.free.iter().filter(|taking| taking.frozen);
-    if let Some(holder) = frozen.filter_map(|taking| taking.from.as_ref()).next() {
+    let mut frozen = claims.free.iter().filter(|taking| taking.frozen);
+    if let Some(holder) = frozen.find_map(|taking| taking.from.as_ref()) {
         let who = who(subject, holder);
         findings.push(
             Finding::warning(

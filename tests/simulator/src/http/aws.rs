@@ -196,14 +196,13 @@ async fn json_call(
         );
         (result, rule)
     };
-    let response = match result {
-        Some(result) => json_11(&result),
-        None => {
-            let target = format!("AmazonSSM.{operation}");
-            match pass(sim, &place, Protocol::Ssm(&target), body).await {
-                Ok(response) => response,
-                Err(why) => json_11(&Err(ApiError::new("Unavailable", 503, why))),
-            }
+    let response = if let Some(result) = result {
+        json_11(&result)
+    } else {
+        let target = format!("AmazonSSM.{operation}");
+        match pass(sim, &place, Protocol::Ssm(&target), body).await {
+            Ok(response) => response,
+            Err(why) => json_11(&Err(ApiError::new("Unavailable", 503, why))),
         }
     };
     reply::finish(response, rule).await

@@ -217,6 +217,7 @@ mod tests {
 
     const SERVER: &str = "arn:aws:mgn:us-east-1:123456789012:source-server/s-1";
 
+    #[allow(clippy::needless_pass_by_value, reason = "json! at the call")]
     fn policy(statements: Value) -> Policy {
         Policy::read("p", "role", &json!({"Statement": statements}).to_string()).unwrap()
     }
