@@ -30,7 +30,7 @@ pub(crate) async fn power_off(
     now: Timestamp,
     evidence: &mut Vec<Value>,
 ) -> Result<MigrationRecord, StageError> {
-    let Some(machine) = source::connect(&deps.sources(), &record.request, REFUSED).await? else {
+    let Some(machine) = source::connect(&deps.sources, &record.request, REFUSED).await? else {
         evidence.push(step("SOURCE_POWER_OFF", LEFT));
         return Ok(record);
     };

@@ -31,7 +31,7 @@ use landfall_domain::{
     ErrorName, EventType, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
 };
 use landfall_external::LazyHttp;
-use landfall_external::source::{Access, Ec2Sources};
+use landfall_external::source as source_api;
 use landfall_mgn::Mgn;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -62,16 +62,10 @@ pub struct Deps {
     pub kms: aws_sdk_kms::Client,
     /// Run Command on the source.
     pub ssm: aws_sdk_ssm::Client,
-    /// Credentials of the source's platform.
-    pub secrets: aws_sdk_secretsmanager::Client,
-    /// For the source's platform and Cloud Migration Factory.
-    pub http: LazyHttp,
-    /// The way to sources that run on EC2.
-    pub ec2_sources: Ec2Sources,
+    /// The way to the machine that moves, in the deployment's own account.
+    pub sources: source_api::Access,
     /// The Region the agent replicates to.
     pub region: String,
-    /// Origins that a request's `sourceControl.endpoint` may have.
-    pub source_api_allow: Vec<String>,
     /// Cloud Migration Factory, where there is one.
     pub cmf: Option<landfall_external::cmf::Access>,
     /// The role that the source assumes to install the agent, where it does not use its own.
@@ -98,14 +92,11 @@ impl Deps {
             ec2: aws_sdk_ec2::Client::new(aws),
             kms: aws_sdk_kms::Client::new(aws),
             ssm: aws_sdk_ssm::Client::new(aws),
-            secrets: aws_sdk_secretsmanager::Client::new(aws),
-            ec2_sources: Ec2Sources::new(aws),
+            sources: source_api::Access::load(aws, env, &http),
             cmf: landfall_external::cmf::Access::load(aws, env, &http),
-            http,
             region: aws
                 .region()
                 .map_or_else(|| env.required("AWS_REGION"), ToString::to_string),
-            source_api_allow: env.list("LANDFALL_SOURCE_API_ALLOW"),
             agent_role_arn: env.optional("LANDFALL_AGENT_ROLE_ARN"),
             agent_network: Network {
                 proxy_url: env.optional("LANDFALL_AGENT_PROXY_URL"),
@@ -126,34 +117,17 @@ impl Deps {
         invocation: &Invocation,
     ) -> Result<Cow<'_, Self>, StageError> {
         let account = request.account.as_ref();
-        let there = self
-            .accounts
-            .enter(account, &invocation.function_arn)
-            .await?;
-        let region = account
-            .map_or(&self.region, |account| &account.region)
-            .clone();
-        Ok(match there {
-            None => Cow::Borrowed(self),
-            Some((mgn, ec2, kms, ssm)) => Cow::Owned(Self {
-                mgn,
-                ec2,
-                kms,
-                ssm,
-                region,
-                ..self.clone()
-            }),
-        })
-    }
-
-    /// What the source's machine is reached with, in the deployment's own account.
-    fn sources(&self) -> Access<'_> {
-        Access {
-            http: &self.http,
-            secrets: &self.secrets,
-            ec2: &self.ec2_sources,
-            allowed: &self.source_api_allow,
-        }
+        let arn = &invocation.function_arn;
+        let work_there = |deps: &mut Self, (mgn, ec2, kms, ssm): Target| {
+            deps.mgn = mgn;
+            deps.ec2 = ec2;
+            deps.kms = kms;
+            deps.ssm = ssm;
+            if let Some(account) = account {
+                deps.region.clone_from(&account.region);
+            }
+        };
+        self.accounts.at(self, account, arn, work_there).await
     }
 }
 

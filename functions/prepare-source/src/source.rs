@@ -48,7 +48,7 @@ pub(crate) async fn snapshot(
         return Ok(record);
     }
     let refusal = ErrorName::SourcePreparationError;
-    let Some(machine) = source::connect(&deps.sources(), &record.request, refusal).await? else {
+    let Some(machine) = source::connect(&deps.sources, &record.request, refusal).await? else {
         return Ok(record);
     };
     if record.done.snapshot.is_none() {

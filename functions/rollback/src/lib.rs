@@ -43,7 +43,7 @@ use landfall_domain::{
 use landfall_external::LazyHttp;
 use landfall_external::cmf;
 use landfall_external::dns::Dns;
-use landfall_external::source::{Access, Ec2Sources};
+use landfall_external::source as source_api;
 use landfall_mgn::Mgn;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -68,14 +68,10 @@ pub struct Deps {
     pub ec2: aws_sdk_ec2::Client,
     /// The users' names.
     pub dns: Dns,
-    /// The credentials of the source's platform.
-    pub secrets: aws_sdk_secretsmanager::Client,
     /// For everything that is not AWS.
     pub http: LazyHttp,
-    /// The way to sources that run on EC2.
-    pub ec2_sources: Ec2Sources,
-    /// Origins that a request's `sourceControl.endpoint` may have.
-    pub source_api_allow: Vec<String>,
+    /// The way to the machine that moves, in the deployment's own account.
+    pub sources: source_api::Access,
     /// The CMDB, where there is one.
     pub cmdb_url: Option<String>,
     /// Cloud Migration Factory, where there is one.
@@ -94,11 +90,9 @@ impl Deps {
             mgn: Mgn::new(aws),
             ec2: aws_sdk_ec2::Client::new(aws),
             dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
-            secrets: aws_sdk_secretsmanager::Client::new(aws),
-            ec2_sources: Ec2Sources::new(aws),
+            sources: source_api::Access::load(aws, env, &http),
             cmf: cmf::Access::load(aws, env, &http),
             http,
-            source_api_allow: env.list("LANDFALL_SOURCE_API_ALLOW"),
             cmdb_url: env.optional("LANDFALL_CMDB_URL"),
         }
     }
@@ -113,28 +107,13 @@ impl Deps {
         invocation: &Invocation,
     ) -> Result<Cow<'_, Self>, StageError> {
         let account = request.account.as_ref();
-        let there = self
-            .accounts
-            .enter(account, &invocation.function_arn)
-            .await?;
-        Ok(match there {
-            None => Cow::Borrowed(self),
-            Some((mgn, ec2)) => Cow::Owned(Self {
-                mgn,
-                ec2,
-                ..self.clone()
-            }),
-        })
-    }
-
-    /// What the source's machine is reached with, in the deployment's own account.
-    fn sources(&self) -> Access<'_> {
-        Access {
-            http: &self.http,
-            secrets: &self.secrets,
-            ec2: &self.ec2_sources,
-            allowed: &self.source_api_allow,
-        }
+        let arn = &invocation.function_arn;
+        self.accounts
+            .at(self, account, arn, |deps, (mgn, ec2)| {
+                deps.mgn = mgn;
+                deps.ec2 = ec2;
+            })
+            .await
     }
 }
 

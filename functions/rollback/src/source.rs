@@ -7,7 +7,7 @@ use crate::{Deps, REFUSED};
 
 /// Powers the source on and waits until it runs: users come back to it next.
 pub(crate) async fn power_on(deps: &Deps, record: &MigrationRecord) -> Result<String, StageError> {
-    let machine = source::connect(&deps.sources(), &record.request, REFUSED)
+    let machine = source::connect(&deps.sources, &record.request, REFUSED)
         .await?
         .ok_or_else(|| {
             StageError::new(

@@ -79,13 +79,13 @@ async fn pending_by(
     invocation: &Invocation,
 ) -> Result<(), StageError> {
     let now = invocation.now;
-    let entered = deps.accounts.enter(account, &invocation.function_arn).await;
+    let arn = &invocation.function_arn;
+    let entered = deps
+        .accounts
+        .at(deps, account, arn, |deps, mgn| deps.mgn = mgn)
+        .await;
     let there = match entered {
-        Ok(None) => None,
-        Ok(Some(mgn)) => Some(Deps {
-            mgn,
-            ..deps.clone()
-        }),
+        Ok(there) => there,
         Err(error) if error.name.is_transient() => return Err(error),
         Err(error) => {
             for wait in still_pending(deps, waits).await? {
@@ -97,7 +97,7 @@ async fn pending_by(
             return Ok(());
         }
     };
-    start_all(there.as_ref().unwrap_or(deps), waits, now).await
+    start_all(&there, waits, now).await
 }
 
 async fn start_all(deps: &Deps, waits: &[Wait], now: Timestamp) -> Result<(), StageError> {

@@ -72,18 +72,13 @@ impl Deps {
         invocation: &Invocation,
     ) -> Result<Cow<'_, Self>, StageError> {
         let account = request.account.as_ref();
-        let there = self
-            .accounts
-            .enter(account, &invocation.function_arn)
-            .await?;
-        Ok(match there {
-            None => Cow::Borrowed(self),
-            Some((mgn, ec2)) => Cow::Owned(Self {
-                mgn,
-                ec2,
-                ..self.clone()
-            }),
-        })
+        let arn = &invocation.function_arn;
+        self.accounts
+            .at(self, account, arn, |deps, (mgn, ec2)| {
+                deps.mgn = mgn;
+                deps.ec2 = ec2;
+            })
+            .await
     }
 }
 

@@ -113,13 +113,16 @@ async fn look_in(
     waits: &[Wait],
     invocation: &Invocation,
 ) -> Result<(), StageError> {
-    let deps = &match deps.accounts.enter(account, &invocation.function_arn).await {
-        Ok(None) => deps.clone(),
-        Ok(Some((mgn, ssm))) => Deps {
-            mgn,
-            ssm,
-            ..deps.clone()
-        },
+    let arn = &invocation.function_arn;
+    let entered = deps
+        .accounts
+        .at(deps, account, arn, |deps, (mgn, ssm)| {
+            deps.mgn = mgn;
+            deps.ssm = ssm;
+        })
+        .await;
+    let deps = &*match entered {
+        Ok(there) => there,
         Err(error) if error.name.is_transient() => return Err(error),
         Err(error) => {
             for wait in waits {

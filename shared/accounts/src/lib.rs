@@ -9,6 +9,7 @@
 pub mod actions;
 mod refusal;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -202,6 +203,28 @@ impl<C: Clone> Accounts<C> {
             (Err(refusal), Some(account)) => Err(refusal.into_error(account)),
             (Err(_), None) => Ok(None),
         }
+    }
+
+    /// What a stage works with (`own`), in the account of a request: itself at home, elsewhere a copy in which `work_there`
+    /// puts the clients of that account.
+    ///
+    /// # Errors
+    /// Those of [`Accounts::enter`].
+    pub async fn at<'a, D: Clone>(
+        &self,
+        own: &'a D,
+        account: Option<&Account>,
+        function_arn: &str,
+        work_there: impl FnOnce(&mut D, C),
+    ) -> Result<Cow<'a, D>, StageError> {
+        Ok(match self.enter(account, function_arn).await? {
+            None => Cow::Borrowed(own),
+            Some(clients) => {
+                let mut there = own.clone();
+                work_there(&mut there, clients);
+                Cow::Owned(there)
+            }
+        })
     }
 
     /// The text with an encoded authorization failure, where it has one, replaced by what it means. Where it cannot be

@@ -20,7 +20,7 @@ use landfall_domain::{ErrorName, MigrationRecord, Status};
 use landfall_external::LazyHttp;
 use landfall_external::cmf::Access;
 use landfall_external::dns::Dns;
-use landfall_external::source::Ec2Sources;
+use landfall_external::source::{self, Ec2Sources};
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 
@@ -178,10 +178,8 @@ pub(crate) struct Parts {
     pub(crate) mgn: Mgn,
     pub ec2: aws_sdk_ec2::Client,
     pub(crate) dns: Dns,
-    pub(crate) secrets: aws_sdk_secretsmanager::Client,
     pub(crate) http: LazyHttp,
-    pub(crate) ec2_sources: Ec2Sources,
-    pub(crate) source_api_allow: Vec<String>,
+    pub(crate) sources: source::Access,
     pub(crate) cmdb_url: Option<String>,
     pub(crate) cmf: Option<Access>,
 }
@@ -193,7 +191,7 @@ impl Parts {
 
     /// The source runs on another platform than Azure.
     pub(crate) fn source_on(&self, kind: &str) {
-        let outside = &self.source_api_allow[0];
+        let outside = &self.sources.allowed[0];
         let control = match kind {
             "vsphere" => json!({
                 "kind": kind, "endpoint": format!("{outside}/vsphere"), "vmName": "web-01",
@@ -231,18 +229,21 @@ pub(crate) async fn cut_over(refusal: ErrorName) -> Parts {
         ec2: aws::ec2(&world),
         dns: Dns::new(names::route53(&world), refusal)
             .patience(Duration::from_secs(5), Duration::from_millis(1)),
-        ec2_sources: Ec2Sources::with_client(aws::source_ec2(&world)),
+        sources: source::Access {
+            http: http.clone(),
+            secrets: secrets.clone(),
+            ec2: Ec2Sources::with_client(aws::source_ec2(&world)),
+            allowed: vec![outside.url.clone()],
+        },
         cmf: Some(Access {
             url: format!("{}/cmf", outside.url),
             login_url: None,
             secret_id: Some("landfall/cmf".into()),
             weight: Weight::Required,
             http: http.clone(),
-            secrets: secrets.clone(),
+            secrets,
         }),
-        secrets,
         http,
-        source_api_allow: vec![outside.url.clone()],
         cmdb_url: Some(format!("{}/cmdb", outside.url)),
         world,
     }

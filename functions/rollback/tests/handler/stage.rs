@@ -27,10 +27,8 @@ impl Stage {
             mgn: parts.mgn.clone(),
             ec2: parts.ec2.clone(),
             dns: parts.dns.clone(),
-            secrets: parts.secrets.clone(),
             http: parts.http.clone(),
-            ec2_sources: parts.ec2_sources.clone(),
-            source_api_allow: parts.source_api_allow.clone(),
+            sources: parts.sources.clone(),
             cmdb_url: parts.cmdb_url.clone(),
             cmf: parts.cmf.clone(),
         };

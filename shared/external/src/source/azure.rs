@@ -42,7 +42,7 @@ impl Azure {
     /// A field of `sourceControl` that is missing or of no use, an endpoint that is not listed, a secret that cannot
     /// be read, a sign-in refused.
     pub(super) async fn connect(
-        access: &Access<'_>,
+        access: &Access,
         request: &MigrationRequest,
         control: &SourceControl,
         refusal: ErrorName,
@@ -65,10 +65,10 @@ impl Azure {
         // Both URLs are checked before the secret is fetched.
         let (management, login) = (api(endpoint, MANAGEMENT)?, api(endpoint, LOGIN)?);
         if endpoint.is_some() {
-            listed(&management, access.allowed)?;
+            listed(&management, &access.allowed)?;
         }
         let members = "tenantId, clientId and clientSecret";
-        let credentials = secret(access.secrets, control, members, refusal).await?;
+        let credentials = secret(&access.secrets, control, members, refusal).await?;
         let token = sign_in(&login, &credentials).await?;
         Ok(Self {
             api: management.with_token(token),

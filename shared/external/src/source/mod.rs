@@ -8,8 +8,9 @@ mod ec2;
 mod machine;
 mod vsphere;
 
+use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client as Secrets;
-use landfall_common::AwsResultExt as _;
+use landfall_common::{AwsResultExt as _, Env};
 use landfall_domain::request::{SourceControl, SourceControlKind};
 use landfall_domain::{ErrorName, MigrationRequest, StageError, digest, webhook};
 use serde::de::DeserializeOwned;
@@ -24,17 +25,29 @@ const ENDPOINT_FIELD: &str = "/sourceControl/endpoint";
 /// Azure and vCenter allow 80 characters; the rest is for the suffix of one of several disks.
 const SNAPSHOT_NAME_MAX: usize = 72;
 
-/// What a stage reaches sources with.
-#[derive(Clone, Copy, Debug)]
-pub struct Access<'a> {
+/// What a stage reaches sources with, always from the deployment's own account.
+#[derive(Clone, Debug)]
+pub struct Access {
     /// For the platforms outside AWS.
-    pub http: &'a LazyHttp,
-    /// Where the platforms' credentials are, in the deployment's own account.
-    pub secrets: &'a Secrets,
+    pub http: LazyHttp,
+    /// Where the platforms' credentials are.
+    pub secrets: Secrets,
     /// For sources that run on EC2.
-    pub ec2: &'a Ec2Sources,
+    pub ec2: Ec2Sources,
     /// The origins (`scheme://host[:port]`) that an `endpoint` of a request may have.
-    pub allowed: &'a [String],
+    pub allowed: Vec<String>,
+}
+
+impl Access {
+    /// From the environment: `LANDFALL_SOURCE_API_ALLOW`.
+    pub fn load(aws: &SdkConfig, env: &Env<'_>, http: &LazyHttp) -> Self {
+        Self {
+            http: http.clone(),
+            secrets: Secrets::new(aws),
+            ec2: Ec2Sources::new(aws),
+            allowed: env.list("LANDFALL_SOURCE_API_ALLOW"),
+        }
+    }
 }
 
 /// Signs in for the machine of a request; `None` when its source is left to a person. Refusals, here and of the
@@ -44,7 +57,7 @@ pub struct Access<'a> {
 /// A field of `sourceControl` that is missing or of no use, an endpoint that is not listed, a secret that cannot be
 /// read, a sign-in refused, a machine that is not there or not the only one of its name; or a transient failure.
 pub async fn connect(
-    access: &Access<'_>,
+    access: &Access,
     request: &MigrationRequest,
     refusal: ErrorName,
 ) -> Result<Option<Machine>, StageError> {

@@ -265,12 +265,11 @@ async fn credentials_go_to_no_host_that_the_deployment_does_not_list() {
 
 #[tokio::test]
 async fn a_source_that_nobody_controls_has_no_machine() {
-    let (http, secrets, ec2) = (LazyHttp::default(), no_secrets(), no_ec2());
     let access = Access {
-        http: &http,
-        secrets: &secrets,
-        ec2: &ec2,
-        allowed: &[],
+        http: LazyHttp::default(),
+        secrets: no_secrets(),
+        ec2: no_ec2(),
+        allowed: vec![],
     };
     for control in [Value::Null, json!({"kind": "none"})] {
         let machine = source::connect(&access, &request(&control), REFUSAL).await;

@@ -159,10 +159,10 @@ fn control(members: &Value) -> Value {
 
 async fn connect(ec2: &Ec2Sources, members: Value) -> Result<Machine, StageError> {
     let access = Access {
-        http: &LazyHttp::default(),
-        secrets: &no_secrets(),
-        ec2,
-        allowed: &[],
+        http: LazyHttp::default(),
+        secrets: no_secrets(),
+        ec2: ec2.clone(),
+        allowed: vec![],
     };
     let machine = source::connect(&access, &request(&control(&members)), REFUSAL).await?;
     Ok(machine.unwrap())

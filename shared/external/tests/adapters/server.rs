@@ -127,12 +127,11 @@ pub(crate) async fn connect(
     secrets: &Secrets,
     allowed: &[&str],
 ) -> Result<Machine, StageError> {
-    let allowed: Vec<String> = allowed.iter().map(|&origin| origin.to_owned()).collect();
     let access = Access {
-        http: &LazyHttp::default(),
-        secrets,
-        ec2: &no_ec2(),
-        allowed: &allowed,
+        http: LazyHttp::default(),
+        secrets: secrets.clone(),
+        ec2: no_ec2(),
+        allowed: allowed.iter().map(|&origin| origin.to_owned()).collect(),
     };
     let machine = source::connect(&access, &request(control), REFUSAL).await?;
     Ok(machine.unwrap())

@@ -32,7 +32,7 @@ use landfall_common::events::EventPublisher;
 use landfall_common::state::StateStore;
 use landfall_domain::installer::Network;
 use landfall_external::LazyHttp;
-use landfall_external::source::Ec2Sources;
+use landfall_external::source::{Access, Ec2Sources};
 use landfall_mgn::Mgn;
 use landfall_simulator::source_apis::vsphere::{PASSWORD, USERNAME};
 use prepare_source::Deps;
@@ -90,11 +90,13 @@ pub(crate) fn deps(world: &Shared) -> Deps {
         ec2: ec2(world),
         kms: kms(world),
         ssm: ssm(world),
-        secrets: secrets(world),
-        ec2_sources: Ec2Sources::with_client(source_ec2(world)),
-        http: HTTP.with(Clone::clone),
+        sources: Access {
+            http: HTTP.with(Clone::clone),
+            secrets: secrets(world),
+            ec2: Ec2Sources::with_client(source_ec2(world)),
+            allowed: vec![],
+        },
         region: "eu-central-1".into(),
-        source_api_allow: vec![],
         cmf: None,
         agent_role_arn: None,
         agent_network: Network::default(),

@@ -219,14 +219,14 @@ impl Stage {
             "subscriptionId": "sub-1", "resourceGroup": "rg-1", "vmName": "web-01",
         });
         let mut stage = Self::new(changes);
-        stage.deps.source_api_allow = vec![base.url("")];
+        stage.deps.sources.allowed = vec![base.url("")];
         stage.deps.cmf = Some(Access {
             url: base.url("cmf"),
             login_url: None,
             secret_id: Some("landfall/cmf".into()),
             weight: Weight::Required,
-            http: stage.deps.http.clone(),
-            secrets: stage.deps.secrets.clone(),
+            http: stage.deps.sources.http.clone(),
+            secrets: stage.deps.sources.secrets.clone(),
         });
         base.attach(&stage.world);
         stage
@@ -236,7 +236,7 @@ impl Stage {
     /// one origin.
     pub(crate) fn freezing(control: &Value, origin: &str) -> Self {
         let mut stage = Self::new(json!({"steps": ["freeze"], "sourceControl": control}));
-        stage.deps.source_api_allow = vec![origin.to_owned()];
+        stage.deps.sources.allowed = vec![origin.to_owned()];
         stage
     }
 
@@ -248,7 +248,7 @@ impl Stage {
 
     /// The same stage in a deployment that lists no origin for sources.
     pub(crate) fn listing_no_source(mut self) -> Self {
-        self.deps.source_api_allow.clear();
+        self.deps.sources.allowed.clear();
         self
     }
 

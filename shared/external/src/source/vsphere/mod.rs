@@ -58,7 +58,7 @@ impl Vsphere {
     /// A field of `sourceControl` that is missing or of no use, an endpoint that is not listed, a secret that cannot
     /// be read, a sign-in refused, a machine that is not there, or not the only one of its name.
     pub(super) async fn connect(
-        access: &Access<'_>,
+        access: &Access,
         request: &MigrationRequest,
         control: &SourceControl,
         refusal: ErrorName,
@@ -69,10 +69,10 @@ impl Vsphere {
         // The URL is checked before the secret is fetched.
         let http = access.http.get()?;
         let public = api(&http)?;
-        listed(&public, access.allowed)?;
+        listed(&public, &access.allowed)?;
         let members =
             "username and password (and caCertificate, where a private authority signed vCenter's)";
-        let credentials: Credentials = secret(access.secrets, control, members, refusal).await?;
+        let credentials: Credentials = secret(&access.secrets, control, members, refusal).await?;
         let root = match &credentials.ca_certificate {
             None => public,
             Some(pem) => {
