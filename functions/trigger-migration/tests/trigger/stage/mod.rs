@@ -100,3 +100,15 @@ pub(crate) fn tests(count: usize) -> Vec<String> {
         .map(|n| message(&format!("mig-{n}"), "TEST"))
         .collect()
 }
+
+/// A job of others that goes on with so many servers.
+pub(crate) fn running(id: &str, servers: usize) -> Job {
+    Job {
+        id: id.into(),
+        completed: false,
+        servers: (0..servers)
+            .map(|n| (format!("s-other-{id}-{n}"), "PENDING".into(), None))
+            .collect(),
+        tags: [].into(),
+    }
+}
