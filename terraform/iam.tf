@@ -64,6 +64,15 @@ locals {
       actions   = ["states:SendTaskSuccess"]
       resources = var.local ? ["*"] : [local.workflow_arn]
     }
+    task-heartbeat = {
+      actions   = ["states:SendTaskHeartbeat"]
+      resources = var.local ? ["*"] : [local.workflow_arn]
+    }
+    # How an execution ended whose task tokens are dead.
+    executions-read = {
+      actions   = ["states:DescribeExecution"]
+      resources = ["${replace(local.workflow_arn, ":stateMachine:", ":execution:")}:*"]
+    }
     task-failure = {
       actions   = ["states:SendTaskFailure"]
       resources = var.local ? ["*"] : [local.workflow_arn]
@@ -82,6 +91,10 @@ locals {
     mgn-jobs = {
       actions   = ["mgn:DescribeJobs"]
       resources = ["*"]
+    }
+    mgn-retry = {
+      actions   = ["mgn:RetryDataReplication"]
+      resources = ["${local.any_region_mgn}:source-server/*"]
     }
     mgn-job-log = {
       actions   = ["mgn:DescribeJobLogItems"]

@@ -104,7 +104,8 @@ locals {
       optional             = {}
       access = [
         "consume-launches", "state-waits", "mgn-servers", "mgn-jobs", "mgn-launch", "mgn-lifecycle", "mgn-launches-on-ec2",
-        "mgn-passes-roles", "mgn-encrypts-volumes", "task-failure", "target-accounts", "explain-refusals",
+        "mgn-passes-roles", "mgn-encrypts-volumes", "quotas-read", "task-failure", "task-heartbeat",
+        "executions-read", "target-accounts", "explain-refusals",
       ]
     }
     watch-migrations = {
@@ -114,8 +115,8 @@ locals {
       environment          = {}
       optional             = {}
       access = [
-        "consume-waits", "state-waits", "task-success", "task-failure", "mgn-servers", "mgn-jobs", "mgn-job-log",
-        "source-command-results", "target-accounts", "explain-refusals",
+        "consume-waits", "state-waits", "task-success", "task-failure", "task-heartbeat", "executions-read", "mgn-servers",
+        "mgn-jobs", "mgn-job-log", "mgn-retry", "source-command-results", "target-accounts", "explain-refusals",
       ]
     }
     verify-migration = {

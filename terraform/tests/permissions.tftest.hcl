@@ -115,15 +115,17 @@ run "exactly" {
         trigger-migration = [
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
           "events:PutEvents", "mgn:ChangeServerLifeCycleState", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
-          "mgn:StartCutover", "mgn:StartTest", "mgn:TagResource", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage",
-          "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "states:SendTaskFailure", "sts:DecodeAuthorizationMessage",
+          "mgn:StartCutover", "mgn:StartTest", "mgn:TagResource", "servicequotas:ListServiceQuotas",
+          "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
+          "states:DescribeExecution", "states:SendTaskFailure", "states:SendTaskHeartbeat",
+          "sts:DecodeAuthorizationMessage",
         ]
         watch-migrations = [
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
           "events:PutEvents", "mgn:DescribeJobLogItems", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
-          "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
-          "ssm:GetCommandInvocation", "states:SendTaskFailure", "states:SendTaskSuccess",
-          "sts:DecodeAuthorizationMessage",
+          "mgn:RetryDataReplication", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes",
+          "sqs:ReceiveMessage", "ssm:GetCommandInvocation", "states:DescribeExecution", "states:SendTaskFailure",
+          "states:SendTaskHeartbeat", "states:SendTaskSuccess", "sts:DecodeAuthorizationMessage",
         ]
         verify-migration = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:DescribeInstanceStatus", "ec2:DescribeInstances",

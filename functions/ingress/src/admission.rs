@@ -198,6 +198,7 @@ fn first_record(
         // A test that passed counts for a later cutover of the same settings.
         test_evidence: ended.and_then(|ended| ended.test_evidence.clone()),
         progress: None,
+        held: None,
         failure: None,
         callback: None,
     }

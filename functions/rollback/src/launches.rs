@@ -133,6 +133,7 @@ fn closed(record: &MigrationRecord, action: LaunchAction, now: Timestamp) -> Wai
         policy: record.request.policy.clone(),
         intent_id: None,
         job_id: None,
+        held: None,
         closed: true,
     }
 }

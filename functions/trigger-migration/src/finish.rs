@@ -1,19 +1,22 @@
 //! Noting what became of a launch: started, or refused for good.
 
 use jiff::Timestamp;
-use landfall_common::aws_error::{code, stage_error};
 use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
 use landfall_domain::record::{Launch, LaunchAction};
 use landfall_domain::{ErrorName, EventType, Finding, StageError, Status};
+use landfall_mgn::Server;
+use serde_json::json;
 
-use crate::{Deps, JOB_HOURS, after};
+use crate::{Deps, JOB_HOURS, after, launch};
 
-/// Notes the job of a launch, in the record first: a rollback must know it even if the next write fails.
+/// Notes the job of a launch, in the record first: a rollback must know it even if the next write fails. `server` is what
+/// the launch was decided on; its numbers stand in the event.
 pub(crate) async fn started(
     deps: &Deps,
     wait: &Wait,
     job_id: &str,
+    server: Option<&Server>,
     now: Timestamp,
 ) -> Result<(), StageError> {
     let Some(action) = wait.kind.action() else {
@@ -37,13 +40,19 @@ pub(crate) async fn started(
             verified_at: None,
         });
         record.done.health_rounds = 0;
+        record.held = None;
         let (to, event) = match action {
             LaunchAction::Test => (Status::Testing, EventType::TestLaunchStarted),
             LaunchAction::Cutover => (Status::CuttingOver, EventType::CutoverLaunchStarted),
         };
-        deps.journal
-            .advance(record, Change::to(to, event).job(job_id), now)
-            .await?;
+        let mut change = Change::to(to, event).job(job_id);
+        if let Some(server) = server {
+            let waited = launch::waited(wait, now).as_secs();
+            change = change.evidence(json!({
+                "replication": server.replication.evidence(now), "waitedSeconds": waited,
+            }));
+        }
+        deps.journal.advance(record, change, now).await?;
     }
     let due = after(now, JOB_HOURS);
     deps.journal.store.launch_started(wait, job_id, due).await?;
@@ -75,30 +84,38 @@ pub(crate) async fn failed(
     if record.attempt == wait.attempt && !record.status.is_end() {
         let change = Change::to(record.status, event)
             .reason("LAUNCH_REFUSED")
-            .evidence(serde_json::json!({ "rawError": text, "findings": error.findings }));
+            .evidence(json!({ "rawError": text, "findings": error.findings }));
         deps.journal.fail(record, change, &error, now).await?;
     }
-    let sent = deps
-        .sfn
-        .send_task_failure()
-        .task_token(&wait.task_token)
-        .error(name.as_str())
-        .cause(error.cause())
-        .send()
-        .await;
-    if let Err(error) = sent {
-        // A token that is used or gone leaves nobody to tell.
-        if !matches!(
-            code(&error),
-            Some("TaskDoesNotExist" | "TaskTimedOut" | "InvalidToken")
-        ) {
-            return Err(stage_error(
-                &error,
-                ErrorName::InternalError,
-                "states:SendTaskFailure",
-            ));
-        }
-    }
+    // A token that is used or gone leaves nobody to tell.
+    landfall_tasks::fail(&deps.sfn, &wait.task_token, &error).await?;
     deps.journal.store.close_wait(wait).await?;
+    Ok(())
+}
+
+/// Notes why a launch is not started yet, when the reason is another than before.
+pub(crate) async fn held(
+    deps: &Deps,
+    wait: &Wait,
+    why: Finding,
+    now: Timestamp,
+) -> Result<(), StageError> {
+    if wait.held.as_deref() == Some(why.code.as_str()) {
+        return Ok(());
+    }
+    tracing::info!(
+        sourceServerId = wait.source_server_id,
+        migrationId = wait.key.migration_id,
+        reasonCode = why.code,
+        "a launch waits: {}",
+        why.message
+    );
+    let code = why.code.clone();
+    let mut record = deps.journal.store.require(&wait.key).await?;
+    if record.attempt == wait.attempt && !record.status.is_end() {
+        record.held = Some(why);
+        deps.journal.store.save(record, now).await?;
+    }
+    deps.journal.store.hold_launch(wait, &code).await?;
     Ok(())
 }

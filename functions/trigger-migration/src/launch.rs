@@ -1,20 +1,23 @@
-//! Starting what is pending: lease, recovery, quotas, one call per batch.
+//! Starting what is pending: lease, recovery, decision, quotas.
 
 use std::collections::{BTreeMap, HashMap};
 
 use futures_util::future::join_all;
-use jiff::{Timestamp, ToSpan as _};
+use futures_util::stream::{self, StreamExt as _};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use landfall_accounts::{elsewhere, launch_lease};
 use landfall_common::Invocation;
 use landfall_common::state::wait::{Phase, Wait};
 use landfall_common::telemetry::{self, Unit};
+use landfall_domain::StageError;
 use landfall_domain::batch::{self, InFlight};
 use landfall_domain::record::LaunchAction;
 use landfall_domain::request::Account;
-use landfall_domain::{ErrorName, StageError, replication};
-use landfall_mgn::{INTENT_TAG, Job, Server, StartError};
+use landfall_domain::start::{self, Candidate, Decision};
+use landfall_mgn::{Job, Server};
+use landfall_tasks::{self as tasks, Told};
 
-use crate::{Deps, LEASE_SECONDS, finish};
+use crate::{AT_ONCE, Deps, LEASE_SECONDS, batch as call, finish};
 
 /// Starts everything that is pending, place by place, each with its own quotas. `just_opened` is given because the index
 /// may not show it yet.
@@ -82,7 +85,10 @@ async fn pending_by(
     let arn = &invocation.function_arn;
     let entered = deps
         .accounts
-        .at(deps, account, arn, |deps, mgn| deps.mgn = mgn)
+        .at(deps, account, arn, |deps, (mgn, quotas)| {
+            deps.mgn = mgn;
+            deps.quotas = quotas;
+        })
         .await;
     let there = match entered {
         Ok(there) => there,
@@ -105,55 +111,70 @@ async fn start_all(deps: &Deps, waits: &[Wait], now: Timestamp) -> Result<(), St
     if waits.is_empty() {
         return Ok(());
     }
-    // One look serves the quotas and the recovery.
-    let jobs = recent_jobs(deps, now).await?;
-    let waits = recover(deps, waits, &jobs, now).await?;
     let ids: Vec<String> = waits
         .iter()
         .filter_map(|wait| wait.source_server_id.clone())
         .collect();
-    let servers: HashMap<String, Server> = deps
-        .mgn
-        .servers(&ids)
-        .await?
+    // One look at the jobs serves the quotas and the recovery.
+    let (jobs, servers, quotas) = tokio::join!(
+        recent_jobs(deps, now),
+        deps.mgn.servers(&ids),
+        deps.quotas.values(now)
+    );
+    let jobs = jobs?;
+    let servers: HashMap<String, Server> = servers?
         .into_iter()
         .map(|server| (server.id.clone(), server))
         .collect();
-    let mut running = in_flight(&jobs);
-    for action in [LaunchAction::Test, LaunchAction::Cutover] {
-        let mut ready = Vec::new();
-        for wait in waits
-            .iter()
-            .filter(|wait| wait.kind.action() == Some(action))
-        {
-            if is_ready(deps, wait, action, &servers, &jobs, now).await? {
-                ready.push(wait.clone());
-            }
-        }
-        let (batches, rest) = batch::batches(ready, running);
-        if !rest.is_empty() {
-            telemetry::metric(
-                "trigger-migration",
-                "LaunchesOverQuota",
-                count(rest.len()),
-                Unit::Count,
-            );
-            tracing::info!(
-                waiting = rest.len(),
-                "MGN's quotas are used up; the rest waits"
-            );
-        }
-        for batch in batches {
-            running.jobs += 1;
-            running.servers += batch.len();
-            start_batch(deps, action, batch, &servers, now).await?;
-        }
+    let (ready, mut outcome) = decide_all(deps, waits, &servers, &jobs, now).await;
+    let action = |(action, _): &(LaunchAction, Wait)| *action;
+    let (batches, rest) = batch::batches(ready, action, in_flight(&jobs), quotas.launches);
+    let held = hold_all(deps, &rest, now).await;
+    outcome = outcome.and(held);
+    for (action, batch) in batches {
+        let batch = batch.into_iter().map(|(_, wait)| wait).collect();
+        let started = call::start(deps, action, batch, &servers, now).await;
+        outcome = outcome.and(started);
     }
-    Ok(())
+    outcome
+}
+
+/// Notes what MGN's quotas hold back; tells how many, and how long the first of them has waited.
+async fn hold_all(
+    deps: &Deps,
+    rest: &[(LaunchAction, Wait)],
+    now: Timestamp,
+) -> Result<(), StageError> {
+    let Some((_, first)) = rest.first() else {
+        return Ok(());
+    };
+    let metric = |name, value, unit| telemetry::metric("trigger-migration", name, value, unit);
+    metric("LaunchesOverQuota", count(rest.len()), Unit::Count);
+    metric(
+        "OldestLaunchWait",
+        waited(first, now).as_secs_f64(),
+        Unit::Seconds,
+    );
+    tracing::info!(
+        waiting = rest.len(),
+        "MGN's quotas are used up; the rest waits"
+    );
+    let work = rest
+        .iter()
+        .map(|(_, wait)| Box::pin(finish::held(deps, wait, start::no_room(), now)));
+    let held: Vec<_> = stream::iter(work).buffer_unordered(AT_ONCE).collect().await;
+    held.into_iter().collect()
+}
+
+/// How long a launch has waited for its turn.
+pub(crate) fn waited(wait: &Wait, now: Timestamp) -> SignedDuration {
+    wait.created_at
+        .parse::<Timestamp>()
+        .map_or(SignedDuration::ZERO, |since| now.duration_since(since))
 }
 
 /// The jobs that may still run: one takes hours at most, and a day is ample.
-async fn recent_jobs(deps: &Deps, now: Timestamp) -> Result<Vec<Job>, StageError> {
+pub(crate) async fn recent_jobs(deps: &Deps, now: Timestamp) -> Result<Vec<Job>, StageError> {
     let since = now.checked_sub(24.hours()).unwrap_or(now);
     deps.mgn.jobs_since(since).await
 }
@@ -162,69 +183,40 @@ async fn recent_jobs(deps: &Deps, now: Timestamp) -> Result<Vec<Job>, StageError
     clippy::cast_precision_loss,
     reason = "a count of servers is far below 2^52"
 )]
-fn count(n: usize) -> f64 {
+pub(crate) fn count(n: usize) -> f64 {
     n as f64
 }
 
 /// Those that are pending as stored now, in order of arrival.
 async fn still_pending(deps: &Deps, waits: &[Wait]) -> Result<Vec<Wait>, StageError> {
-    let store = &deps.journal.store;
-    let mut all = BTreeMap::new();
+    let mut known = BTreeMap::new();
     for wait in waits {
-        let id = (wait.due_at.clone(), wait.key.clone());
-        if all.contains_key(&id) {
-            continue;
-        }
-        // The index lags behind: the item itself decides.
-        if let Some(stored) = store
-            .get_wait(wait)
-            .await?
-            .filter(|w| w.phase == Phase::Pending && !w.closed)
-        {
-            all.insert(id, stored);
-        }
+        known.entry((&wait.key, wait.kind.action())).or_insert(wait);
     }
-    Ok(all.into_values().collect())
+    // The index lags behind: the item itself decides.
+    let reads = known
+        .into_values()
+        .map(|wait| deps.journal.store.get_wait(wait));
+    let mut read = stream::iter(reads).buffer_unordered(AT_ONCE);
+    let mut pending = Vec::new();
+    while let Some(stored) = read.next().await {
+        pending.extend(stored?.filter(|wait| wait.phase == Phase::Pending && !wait.closed));
+    }
+    pending.sort_by(|one, other| (&one.due_at, &one.key).cmp(&(&other.due_at, &other.key)));
+    Ok(pending)
 }
 
-/// Finishes launches whose job was started by an invocation that did not live to note it. Gives back what has
-/// no job: those never put into a batch, and those of a batch that MGN never saw.
-async fn recover(
-    deps: &Deps,
-    waits: Vec<Wait>,
-    jobs: &[Job],
-    now: Timestamp,
-) -> Result<Vec<Wait>, StageError> {
-    let mut left = Vec::new();
-    for mut wait in waits {
-        let Some(intent) = wait.intent_id.clone() else {
-            left.push(wait);
-            continue;
-        };
-        let job = jobs.iter().find(|job| {
-            job.intent_id.as_deref() == Some(intent.as_str())
-                && job
-                    .participants
-                    .iter()
-                    .any(|p| Some(&p.server_id) == wait.source_server_id.as_ref())
-        });
-        match job {
-            Some(job) => {
-                tracing::info!(
-                    jobId = job.id,
-                    migrationId = wait.key.migration_id,
-                    "found the job of an earlier try"
-                );
-                finish::started(deps, &wait, &job.id, now).await?;
-            }
-            None if deps.journal.store.release_launch(&wait, &intent).await? => {
-                wait.intent_id = None;
-                left.push(wait);
-            }
-            None => {}
-        }
-    }
-    Ok(left)
+/// The job that an earlier try started for this launch, and did not live to note.
+fn applied<'a>(wait: &Wait, jobs: &'a [Job]) -> Option<&'a str> {
+    let intent = wait.intent_id.as_deref()?;
+    let job = jobs.iter().find(|job| {
+        job.intent_id.as_deref() == Some(intent)
+            && job
+                .participants
+                .iter()
+                .any(|p| Some(&p.server_id) == wait.source_server_id.as_ref())
+    })?;
+    Some(&job.id)
 }
 
 fn in_flight(jobs: &[Job]) -> InFlight {
@@ -235,255 +227,94 @@ fn in_flight(jobs: &[Job]) -> InFlight {
     })
 }
 
-/// Whether a server may be launched now. One that never can be has its task failed; one that cannot be yet
-/// stays pending.
-async fn is_ready(
+/// The unfinished job that has a server.
+pub(crate) fn busy_with<'a>(jobs: &'a [Job], server_id: &str) -> Option<&'a str> {
+    let has =
+        |job: &&Job| !job.completed && job.participants.iter().any(|p| p.server_id == server_id);
+    jobs.iter().find(has).map(|job| job.id.as_str())
+}
+
+/// Decides about each; gives those that may be started now, in order. The fault of one holds up no other.
+async fn decide_all(
     deps: &Deps,
-    wait: &Wait,
-    action: LaunchAction,
+    waits: Vec<Wait>,
     servers: &HashMap<String, Server>,
     jobs: &[Job],
     now: Timestamp,
-) -> Result<bool, StageError> {
+) -> (Vec<(LaunchAction, Wait)>, Result<(), StageError>) {
+    let work = waits
+        .into_iter()
+        .filter_map(|wait| Some((wait.kind.action()?, wait)))
+        .map(|(action, wait)| Box::pin(decide(deps, action, wait, servers, jobs, now)));
+    let decided: Vec<_> = stream::iter(work).buffered(AT_ONCE).collect().await;
+    let mut ready = Vec::new();
+    let mut outcome = Ok(());
+    for one in decided {
+        match one {
+            Ok(one) => ready.extend(one),
+            Err(error) => outcome = outcome.and(Err(error)),
+        }
+    }
+    (ready, outcome)
+}
+
+/// Decides about one: it is given back when it may be started now.
+async fn decide(
+    deps: &Deps,
+    action: LaunchAction,
+    mut wait: Wait,
+    servers: &HashMap<String, Server>,
+    jobs: &[Job],
+    now: Timestamp,
+) -> Result<Option<(LaunchAction, Wait)>, StageError> {
     let server = wait
         .source_server_id
         .as_ref()
         .and_then(|id| servers.get(id));
-    let Some(server) = server else {
-        let text = format!(
-            "MGN knows no source server for {}; reinstall the replication agent, then resubmit",
-            wait.source_vm_id
-        );
-        finish::failed(deps, wait, action, &text, Vec::new(), now).await?;
-        return Ok(false);
+    let candidate = server.map(|server| Candidate {
+        server_id: &server.id,
+        lifecycle: &server.lifecycle,
+        replication: &server.replication,
+        busy_with: busy_with(jobs, &server.id),
+    });
+    let pending = start::Pending {
+        action,
+        source_vm_id: &wait.source_vm_id,
+        policy: &wait.policy,
+        due_at: &wait.due_at,
+        applied: applied(&wait, jobs),
     };
-    let busy = is_busy(jobs, &server.id);
-    let blockers = replication::blockers(&server.replication, &wait.policy, now);
-    let overdue = wait.due_at.parse::<Timestamp>().is_ok_and(|due| due < now);
-    if overdue {
-        let why = match (busy, blockers.is_empty()) {
-            (true, _) => "a job of somebody else is still in progress for it",
-            (_, false) => "it does not pass the replication gate",
-            _ => "MGN's quotas left no room for it",
-        };
-        let text = format!(
-            "the {} launch of {} did not get its turn by {}: {why}",
-            action.as_str(),
-            server.id,
-            wait.due_at
-        );
-        finish::failed(deps, wait, action, &text, blockers, now).await?;
-        return Ok(false);
-    }
-    if busy {
-        tracing::info!(
-            sourceServerId = server.id,
-            "a job is in progress for the server; its launch waits"
-        );
-        return Ok(false);
-    }
-    let allowed: &[&str] = match action {
-        // MGN leaves a server in TESTING after a test; launching a new test from there is allowed.
-        LaunchAction::Test => &["READY_FOR_TEST", "TESTING", "READY_FOR_CUTOVER"],
-        LaunchAction::Cutover => &["READY_FOR_CUTOVER", "READY_FOR_TEST"],
-    };
-    if !allowed.contains(&server.lifecycle.as_str()) {
-        let text = format!(
-            "source server {} is {} in MGN; a {} launch needs {}",
-            server.id,
-            server.lifecycle,
-            action.as_str(),
-            allowed.join(" or ")
-        );
-        finish::failed(deps, wait, action, &text, Vec::new(), now).await?;
-        return Ok(false);
-    }
-    if blockers.is_empty() {
-        return Ok(true);
-    }
-    if replication::hopeless(&server.replication).is_some() {
-        let text = format!(
-            "source server {} is not ready for a {} launch",
-            server.id,
-            action.as_str()
-        );
-        finish::failed(deps, wait, action, &text, blockers, now).await?;
-    } else {
-        tracing::info!(
-            sourceServerId = server.id,
-            reasonCode = blockers[0].code,
-            "the server does not pass the replication gate; its launch waits"
-        );
-    }
-    Ok(false)
-}
-
-/// Starts one batch. Servers that MGN refuses fail alone, and the rest is started without them.
-async fn start_batch(
-    deps: &Deps,
-    action: LaunchAction,
-    batch: Vec<Wait>,
-    servers: &HashMap<String, Server>,
-    now: Timestamp,
-) -> Result<(), StageError> {
-    let intent = format!("int-{}", uuid::Uuid::now_v7());
-    let mut claimed = Vec::new();
-    for wait in batch {
-        if deps.journal.store.claim_launch(&wait, &intent).await? {
-            claimed.push(Wait {
-                intent_id: Some(intent.clone()),
-                ..wait
-            });
-        }
-    }
-    if action == LaunchAction::Cutover {
-        claimed = ready_for_cutover(deps, claimed, servers, now).await?;
-    }
-    while !claimed.is_empty() {
-        let ids: Vec<String> = claimed
-            .iter()
-            .filter_map(|wait| wait.source_server_id.clone())
-            .collect();
-        let mut tags = HashMap::from([
-            (INTENT_TAG.to_owned(), intent.clone()),
-            ("landfall:action".to_owned(), action.as_str().to_owned()),
-        ]);
-        if let [alone] = claimed.as_slice() {
-            // Of several, no one ID would be right; their records name the job.
-            let id = alone.correlation_id.clone();
-            tags.insert("landfall:correlationId".to_owned(), id);
-        }
-        match deps.mgn.start(action, &ids, tags).await {
-            Ok(job) => {
-                tracing::info!(
-                    jobId = job.id,
-                    servers = ids.len(),
-                    "MGN accepted a {} launch",
-                    action.as_str()
-                );
-                telemetry::metric(
-                    "trigger-migration",
-                    "ServersPerLaunch",
-                    count(ids.len()),
-                    Unit::Count,
-                );
-                for wait in &claimed {
-                    finish::started(deps, wait, &job.id, now).await?;
-                }
-                return Ok(());
-            }
-            Err(StartError::Servers(refused)) => {
-                let before = claimed.len();
-                claimed = without_refused(deps, action, &intent, claimed, &refused, now).await?;
-                if claimed.len() == before {
-                    return Err(StageError::new(
-                        ErrorName::InternalError,
-                        "MGN refused a batch because of servers that are not in it",
-                    ));
-                }
-            }
-            Err(StartError::Other(error)) if error.name.is_transient() => {
-                // The call may have been carried out: the intent stays claimed, and the next try looks for its tag.
-                return Err(error);
-            }
-            Err(StartError::Other(error)) => {
-                for wait in &claimed {
-                    finish::failed(deps, wait, action, &error.message, Vec::new(), now).await?;
-                }
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Takes the servers out of a batch that MGN refused. One that a job has taken since we looked waits for its turn again;
-/// the others fail alone.
-async fn without_refused(
-    deps: &Deps,
-    action: LaunchAction,
-    intent: &str,
-    claimed: Vec<Wait>,
-    refused: &[(String, String)],
-    now: Timestamp,
-) -> Result<Vec<Wait>, StageError> {
-    let jobs = recent_jobs(deps, now).await?;
-    let mut left = Vec::new();
-    for wait in claimed {
-        let id = wait.source_server_id.as_deref().unwrap_or_default();
-        let Some((_, text)) = refused.iter().find(|(server, _)| server == id) else {
-            left.push(wait);
-            continue;
-        };
-        if is_busy(&jobs, id) {
+    match start::decide(&pending, candidate.as_ref(), now) {
+        Decision::AlreadyApplied(job_id) => {
             tracing::info!(
-                sourceServerId = id,
-                "a job has begun for the server; its launch waits"
+                jobId = job_id,
+                migrationId = wait.key.migration_id,
+                "found the job of an earlier try"
             );
-            deps.journal.store.release_launch(&wait, intent).await?;
-            continue;
+            finish::started(deps, &wait, &job_id, server, now).await?;
+            Ok(None)
         }
-        let text = format!("MGN refused the {} launch of {id}: {text}", action.as_str());
-        finish::failed(deps, &wait, action, &text, Vec::new(), now).await?;
-    }
-    Ok(left)
-}
-
-/// Writes down that the server is moved on, before it is: without a launch nothing else would tell a rollback.
-async fn note_move(deps: &Deps, wait: &Wait, now: Timestamp) -> Result<(), StageError> {
-    let mut record = deps.journal.store.require(&wait.key).await?;
-    if record.attempt == wait.attempt && !record.status.is_end() && !record.done.moved_to_cutover {
-        record.done.moved_to_cutover = true;
-        deps.journal.store.save(record, now).await?;
-    }
-    Ok(())
-}
-
-/// Whether an unfinished job has the server.
-fn is_busy(jobs: &[Job], server_id: &str) -> bool {
-    jobs.iter()
-        .any(|job| !job.completed && job.participants.iter().any(|p| p.server_id == server_id))
-}
-
-/// Moves servers that nobody tested, which the pre-flight allowed, to where MGN wants them for a cutover. One that
-/// MGN refuses fails alone; the others are given back.
-async fn ready_for_cutover(
-    deps: &Deps,
-    claimed: Vec<Wait>,
-    servers: &HashMap<String, Server>,
-    now: Timestamp,
-) -> Result<Vec<Wait>, StageError> {
-    let mut ready = Vec::new();
-    for wait in claimed {
-        let untested = wait.source_server_id.as_ref().filter(|id| {
-            servers
-                .get(*id)
-                .is_some_and(|server| server.lifecycle == "READY_FOR_TEST")
-        });
-        if let Some(id) = untested {
-            note_move(deps, &wait, now).await?;
-            let moved = deps
-                .mgn
-                .change_lifecycle(id, "READY_FOR_CUTOVER", ErrorName::CutoverError)
-                .await;
-            match moved {
-                Ok(()) => {}
-                Err(error) if error.name.is_transient() => return Err(error),
-                Err(error) => {
-                    finish::failed(
-                        deps,
-                        &wait,
-                        LaunchAction::Cutover,
-                        &error.message,
-                        Vec::new(),
-                        now,
-                    )
-                    .await?;
-                    continue;
-                }
+        Decision::Refuse { text, findings } => {
+            finish::failed(deps, &wait, action, &text, findings, now).await?;
+            Ok(None)
+        }
+        Decision::Wait(why) => {
+            finish::held(deps, &wait, why, now).await?;
+            Ok(None)
+        }
+        Decision::Start => {
+            // Of a batch that MGN never saw: it goes into another.
+            if let Some(intent) = wait.intent_id.take()
+                && !deps.journal.store.release_launch(&wait, &intent).await?
+            {
+                return Ok(None);
             }
+            // A launch for an execution that was stopped would be nobody's.
+            if tasks::beat(&deps.sfn, &wait.task_token).await? == Told::Nobody {
+                tasks::bury(&deps.journal, &deps.sfn, &wait, now).await?;
+                return Ok(None);
+            }
+            Ok(Some((action, wait)))
         }
-        ready.push(wait);
     }
-    Ok(ready)
 }

@@ -11,6 +11,7 @@
 //! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `LANDFALL_LAUNCH_QUEUE_URL`.
 #![warn(missing_docs)]
 
+mod batch;
 mod finish;
 mod launch;
 
@@ -23,6 +24,7 @@ use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
 use landfall_domain::record::LaunchAction;
 use landfall_domain::{ErrorName, StageError};
 use landfall_mgn::Mgn;
+use landfall_quotas::Quotas;
 use serde::Deserialize;
 use serde_json::Value;
 use tracing::Instrument as _;
@@ -35,6 +37,8 @@ pub(crate) const JOB_HOURS: i64 = 3;
 /// How long one invocation may hold the lease, in seconds: just above the function's own timeout, for nobody
 /// launches anything until the lease of a worker that died has run out.
 const LEASE_SECONDS: i64 = 65;
+/// How many writes or reads of the table go on at once.
+pub(crate) const AT_ONCE: usize = 16;
 /// After how many seconds a message that could not be started comes again: this, more with each receive, and the most.
 /// Over [`QUEUE_HOURS`] that is below the queue's 1,000 receives.
 const COME_AGAIN_SECONDS: (i32, i32) = (5, 60);
@@ -45,9 +49,11 @@ pub struct Deps {
     /// State and events.
     pub journal: Journal,
     /// The clients of other accounts.
-    pub accounts: Accounts<Mgn>,
+    pub accounts: Accounts<(Mgn, Quotas)>,
     /// Launches.
     pub mgn: Mgn,
+    /// How many there may be at once.
+    pub quotas: Quotas,
     /// To fail the task of a server that MGN refuses.
     pub sfn: aws_sdk_sfn::Client,
     /// To bring messages back soon.
@@ -61,8 +67,11 @@ impl Deps {
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
         Self {
             journal: Journal::load(aws, env),
-            accounts: Accounts::new(aws, actions::TRIGGER_MIGRATION, Mgn::new),
+            accounts: Accounts::new(aws, actions::TRIGGER_MIGRATION, |aws| {
+                (Mgn::new(aws), Quotas::new(aws))
+            }),
             mgn: Mgn::new(aws),
+            quotas: Quotas::new(aws),
             sfn: aws_sdk_sfn::Client::new(aws),
             sqs: aws_sdk_sqs::Client::new(aws),
             queue_url: env.required("LANDFALL_LAUNCH_QUEUE_URL"),

@@ -5,45 +5,41 @@ use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
 use landfall_domain::record::LaunchAction;
 use landfall_domain::{ErrorName, EventType, StageError};
-use landfall_mgn::{Job, LaunchStatus};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{Deps, settle};
+use crate::truth::{self, Truth};
+use crate::{Deps, Seen, settle};
 
-pub(crate) async fn check(
-    deps: &Deps,
-    wait: &Wait,
-    jobs: &[Job],
-    now: Timestamp,
-) -> Result<(), StageError> {
+pub(crate) async fn check(deps: &Deps, wait: &Wait, seen: &Seen) -> Result<(), StageError> {
     let (Some(action), Some(job_id)) = (wait.kind.action(), wait.job_id.as_deref()) else {
         return Ok(());
     };
-    let job = jobs.iter().find(|job| job.id == job_id);
-    let participant = job.and_then(|job| {
-        job.participants
-            .iter()
-            .find(|p| Some(&p.server_id) == wait.source_server_id.as_ref())
-    });
-    let completed = job.is_some_and(|job| job.completed);
-    let overdue = settle::overdue(wait, now);
-    match participant.map(|p| (&p.status, p.instance_id.as_deref())) {
-        // The instance's ID may lag behind the status; without it there is nothing to verify.
-        Some((LaunchStatus::Launched, Some(instance))) if completed => {
-            launched(deps, wait, action, job_id, instance, now).await
+    let server_id = wait.source_server_id.as_deref().unwrap_or_default();
+    let job = seen.jobs.iter().find(|job| job.id == job_id);
+    let server = seen.servers.iter().find(|server| server.id == server_id);
+    let overdue = settle::overdue(wait, seen.now);
+    let log = if overdue || job.is_some_and(|job| job.completed) {
+        seen.logs.of(&deps.mgn, job_id, server_id).await?
+    } else {
+        Vec::new()
+    };
+    let (status, text) = match truth::of(action, job_id, job, server_id, server, &log) {
+        Truth::Launched {
+            instance_id,
+            evidence,
+        } => return launched(deps, wait, action, job_id, &instance_id, evidence, seen.now).await,
+        Truth::Failed { status, text } => (status, text),
+        Truth::Running(what) if overdue => ("NOT_FINISHED_IN_TIME".to_owned(), Some(what)),
+        Truth::Running(what) => {
+            tracing::debug!(jobId = job_id, sourceServerId = server_id, "{what}");
+            return Ok(());
         }
-        Some((LaunchStatus::Failed, _)) if completed => {
-            not_launched(deps, wait, action, job_id, "FAILED", now).await
-        }
-        Some((LaunchStatus::Terminated, _)) if completed => {
-            not_launched(deps, wait, action, job_id, "TERMINATED", now).await
-        }
-        Some((LaunchStatus::Unknown(status), _)) if completed => {
-            not_launched(deps, wait, action, job_id, status, now).await
-        }
-        _ if overdue => not_launched(deps, wait, action, job_id, "NOT_FINISHED_IN_TIME", now).await,
-        _ => Ok(()),
-    }
+    };
+    let raw = match truth::raw_error(&log) {
+        Some(raw) => Some(deps.accounts.explain(wait.account.as_ref(), raw).await),
+        None => None,
+    };
+    not_launched(deps, wait, action, job_id, &status, text, raw, seen.now).await
 }
 
 async fn launched(
@@ -52,6 +48,7 @@ async fn launched(
     action: LaunchAction,
     job_id: &str,
     instance_id: &str,
+    evidence: Value,
     now: Timestamp,
 ) -> Result<(), StageError> {
     let Some(mut record) = settle::live_record(deps, wait).await? else {
@@ -70,9 +67,7 @@ async fn launched(
             LaunchAction::Test => EventType::TestLaunched,
             LaunchAction::Cutover => EventType::CutoverLaunched,
         };
-        let change = Change::to(status, event)
-            .job(job_id)
-            .evidence(json!({ "instanceId": instance_id }));
+        let change = Change::to(status, event).job(job_id).evidence(evidence);
         deps.journal.advance(record, change, now).await?;
     }
     settle::succeed(
@@ -83,18 +78,17 @@ async fn launched(
     .await
 }
 
+#[expect(clippy::too_many_arguments, reason = "all that a person should read")]
 async fn not_launched(
     deps: &Deps,
     wait: &Wait,
     action: LaunchAction,
     job_id: &str,
     status: &str,
+    text: Option<String>,
+    raw: Option<String>,
     now: Timestamp,
 ) -> Result<(), StageError> {
-    let raw = match raw_error(deps, wait, job_id).await? {
-        Some(raw) => Some(deps.accounts.explain(wait.account.as_ref(), raw).await),
-        None => None,
-    };
     let (name, event) = match action {
         LaunchAction::Test => (
             ErrorName::MigrationExecutionError,
@@ -103,9 +97,13 @@ async fn not_launched(
         LaunchAction::Cutover => (ErrorName::CutoverError, EventType::CutoverLaunchFailed),
     };
     let server = wait.source_server_id.as_deref().unwrap_or("unknown");
-    let said = raw
-        .as_deref()
-        .unwrap_or("MGN's job log holds no error text");
+    // Ours says what it means; MGN's own words are never left out.
+    let said = match (text, &raw) {
+        (Some(text), Some(raw)) if !text.contains(raw.as_str()) => format!("{text} ({raw})"),
+        (Some(text), _) => text,
+        (None, Some(raw)) => raw.clone(),
+        (None, None) => "MGN's job log holds no error text".to_owned(),
+    };
     let text = format!(
         "the {} launch of {server} in {job_id} ended {status}: {said}",
         action.as_str()
@@ -117,14 +115,4 @@ async fn not_launched(
             .evidence(json!({ "rawError": raw, "launchStatus": status }))
     };
     settle::fail_with(deps, wait, &StageError::new(name, text), told, now).await
-}
-
-/// MGN's own text of what went wrong for the server: the last error in the job's log.
-async fn raw_error(deps: &Deps, wait: &Wait, job_id: &str) -> Result<Option<String>, StageError> {
-    let log = deps.mgn.job_log(job_id).await?;
-    Ok(log
-        .into_iter()
-        .rev()
-        .filter(|line| line.server_id.is_none() || line.server_id == wait.source_server_id)
-        .find_map(|line| line.raw_error.map(|raw| format!("{}: {raw}", line.event))))
 }

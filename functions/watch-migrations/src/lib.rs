@@ -9,15 +9,18 @@
 #![warn(missing_docs)]
 
 mod agent;
+mod job_log;
 mod launch;
 mod open;
 mod replicate;
 mod settle;
+mod truth;
 
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use landfall_accounts::{Accounts, actions, elsewhere};
 use landfall_common::state::wait::{Phase, Wait, WaitKind};
@@ -26,8 +29,14 @@ use landfall_common::{Env, Invocation, Journal};
 use landfall_domain::StageError;
 use landfall_domain::request::Account;
 use landfall_mgn::{Job, Mgn, Server};
+use landfall_tasks::{self as tasks, Told};
 use serde_json::{Value, json};
 use tracing::Instrument as _;
+
+use job_log::JobLogs;
+
+/// How many waits are looked after at once.
+const AT_ONCE: usize = 16;
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -132,38 +141,68 @@ async fn look_in(
         }
     };
     let (servers, jobs) = tokio::join!(servers_for(deps, waits), jobs_for(deps, waits));
-    let (servers, jobs) = (servers?, jobs?);
-    for wait in waits {
+    let seen = Seen {
+        servers: servers?,
+        jobs: jobs?,
+        logs: JobLogs::default(),
+        now: invocation.now,
+    };
+    // Their writes go on at the same time: of a thousand waits each takes a few.
+    let work = waits.iter().map(|wait| {
         let span = telemetry::work_span(
             "watch-migrations",
             &invocation.request_id,
             &wait.correlation_id,
         );
-        let outcome = check(deps, wait, &servers, &jobs, invocation.now)
-            .instrument(span.clone())
-            .await;
-        if let Err(error) = outcome {
-            let _guard = span.enter();
-            tracing::warn!(
-                error = error.name.as_str(),
-                context = error.context,
-                migrationId = wait.key.migration_id,
-                "a wait is left to the next sweep: {error}"
-            );
-        }
-    }
+        Box::pin(check_one(deps, wait, &seen)).instrument(span)
+    });
+    stream::iter(work)
+        .buffer_unordered(AT_ONCE)
+        .collect::<()>()
+        .await;
     Ok(())
 }
 
-/// The servers that any wait is about, in pages. An agent that is being installed has no server ID yet, so then
-/// the whole list is read.
+/// [`check`], and sometimes a look whether anybody still waits. The fault of one wait is its own.
+async fn check_one(deps: &Deps, wait: &Wait, seen: &Seen) {
+    let outcome = if settle::beats(wait, seen.now) {
+        heartbeat(deps, wait, seen).await
+    } else {
+        check(deps, wait, seen).await
+    };
+    if let Err(error) = outcome {
+        tracing::warn!(
+            error = error.name.as_str(),
+            context = error.context,
+            migrationId = wait.key.migration_id,
+            "a wait is left to the next sweep: {error}"
+        );
+    }
+}
+
+async fn heartbeat(deps: &Deps, wait: &Wait, seen: &Seen) -> Result<(), StageError> {
+    if tasks::beat(&deps.sfn, &wait.task_token).await? == Told::Nobody {
+        return tasks::bury(&deps.journal, &deps.sfn, wait, seen.now).await;
+    }
+    check(deps, wait, seen).await
+}
+
+/// What MGN shows in one place, for all the waits of a sweep.
+pub(crate) struct Seen {
+    servers: Vec<Server>,
+    jobs: Vec<Job>,
+    logs: JobLogs,
+    now: Timestamp,
+}
+
+/// The servers that any wait is about, in pages: a launch's, too, for what runs for it. An agent that is being installed
+/// has no server ID yet, so then the whole list is read.
 async fn servers_for(deps: &Deps, waits: &[Wait]) -> Result<Vec<Server>, StageError> {
     if waits.iter().any(|wait| wait.kind == WaitKind::Agent) {
         return deps.mgn.all_servers().await;
     }
     let ids: Vec<String> = waits
         .iter()
-        .filter(|wait| wait.kind == WaitKind::Replication)
         .filter_map(|wait| wait.source_server_id.clone())
         .collect();
     if ids.is_empty() {
@@ -187,19 +226,13 @@ async fn jobs_for(deps: &Deps, waits: &[Wait]) -> Result<Vec<Job>, StageError> {
     }
 }
 
-async fn check(
-    deps: &Deps,
-    wait: &Wait,
-    servers: &[Server],
-    jobs: &[Job],
-    now: Timestamp,
-) -> Result<(), StageError> {
+async fn check(deps: &Deps, wait: &Wait, seen: &Seen) -> Result<(), StageError> {
     match wait.kind {
-        WaitKind::Agent => agent::check(deps, wait, servers, now).await,
+        WaitKind::Agent => agent::check(deps, wait, &seen.servers, seen.now).await,
         // On the heap: the future of its writes is large.
-        WaitKind::Replication => Box::pin(replicate::check(deps, wait, servers, now)).await,
-        WaitKind::TestLaunch | WaitKind::CutoverLaunch => {
-            launch::check(deps, wait, jobs, now).await
+        WaitKind::Replication => {
+            Box::pin(replicate::check(deps, wait, &seen.servers, seen.now)).await
         }
+        WaitKind::TestLaunch | WaitKind::CutoverLaunch => launch::check(deps, wait, seen).await,
     }
 }

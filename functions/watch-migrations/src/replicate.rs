@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
 use landfall_domain::record::Progress;
+use landfall_domain::replication::stall::{self, Stall, Step};
 use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status, replication};
 use landfall_mgn::Server;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Deps, settle};
 
@@ -50,12 +51,7 @@ pub(crate) async fn check(
     }
     if blockers.is_empty() {
         record.progress = Some(progress);
-        let evidence = json!({
-            "state": server.replication.state,
-            "lagSeconds": server.replication.lag_seconds(),
-            "backlogBytes": server.replication.backlog_bytes,
-            "lastSnapshot": server.replication.last_snapshot,
-        });
+        let evidence = server.replication.evidence(now);
         let change =
             Change::to(Status::ReadyForTest, EventType::ReplicationHealthy).evidence(evidence);
         let record = deps.journal.advance(record, change, now).await?;
@@ -71,36 +67,66 @@ pub(crate) async fn check(
     note_progress(deps, record, server, progress, now).await
 }
 
-/// Writes the progress for `watch`, and announces a stall once when it begins.
+/// Writes the progress for `watch`, and tells of a stall when it begins, when MGN is asked to try again, when that has
+/// not helped and when it is over.
 async fn note_progress(
     deps: &Deps,
     mut record: MigrationRecord,
     server: &Server,
-    progress: Progress,
+    mut progress: Progress,
     now: Timestamp,
 ) -> Result<(), StageError> {
-    let before = record.progress.replace(progress.clone());
-    let stalled_before = before.as_ref().is_some_and(|p| p.state == "STALLED");
-    if progress.state == "STALLED" && !stalled_before {
-        let reason = server
-            .replication
-            .error
-            .clone()
-            .unwrap_or_else(|| "UNKNOWN".to_owned());
-        let change = Change::to(record.status, EventType::ReplicationStalled)
-            .reason(reason)
-            .evidence(json!({ "state": progress.state, "percent": progress.percent }));
-        deps.journal.advance(record, change, now).await?;
-        return Ok(());
-    }
-    let same = before.is_some_and(|p| {
+    let before = record.progress.take();
+    let known = before.as_ref().and_then(|before| before.stall.as_ref());
+    let step = stall::step(&server.replication, known, now);
+    progress.stall = step.stall().cloned();
+    let percent = progress.percent;
+    let same = before.is_some_and(|before| {
+        let observed_at = progress.observed_at.clone();
         Progress {
-            observed_at: progress.observed_at.clone(),
-            ..p
+            observed_at,
+            ..before
         } == progress
     });
-    if !same {
-        deps.journal.store.save(record, now).await?;
+    record.progress = Some(progress);
+    let status = record.status;
+    let told = |event, stall: &Stall| {
+        Change::to(status, event)
+            .reason(&stall.error)
+            .evidence(evidence(server, stall, percent))
+    };
+    let change = match &step {
+        Step::Same(_) => {
+            if !same {
+                deps.journal.store.save(record, now).await?;
+            }
+            return Ok(());
+        }
+        Step::Began(stall) | Step::Escalate(stall) => told(EventType::ReplicationStalled, stall),
+        Step::Retry(stall) => told(EventType::ReplicationRetried, stall),
+        Step::Cleared(stall) => told(EventType::ReplicationResumed, stall),
+    };
+    // Counted before MGN is asked: a sweep that dies in between costs one try, not an endless row of them.
+    deps.journal.advance(record, change, now).await?;
+    if matches!(step, Step::Retry(_)) {
+        deps.mgn.retry_replication(&server.id).await?;
     }
     Ok(())
+}
+
+/// What a person should know of a stall.
+fn evidence(server: &Server, stall: &Stall, percent: Option<u8>) -> Value {
+    let advice = stall::advice(&stall.error);
+    let raw = server.replication.error.as_ref();
+    json!({
+        "state": server.replication.state,
+        "percent": percent,
+        "rawError": raw.and_then(|error| error.raw.as_deref()),
+        "failedStep": server.replication.failed_step,
+        "nextAttempt": server.replication.next_attempt,
+        "since": stall.since,
+        "retries": stall.retries,
+        "handling": advice.handling,
+        "remedy": advice.remedy,
+    })
 }

@@ -1,36 +1,22 @@
 //! Completing and failing task tokens.
 
 use jiff::Timestamp;
-use landfall_common::aws_error::{code, stage_error};
 use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
 use landfall_domain::record::Failure;
-use landfall_domain::{ErrorName, MigrationRecord, StageError, Status};
+use landfall_domain::{MigrationRecord, StageError, Status};
+use landfall_tasks::{self as tasks, Told};
 use serde_json::Value;
 
 use crate::Deps;
 
-/// Errors that mean the token is used, or its execution gone: nobody is left to tell.
-const DEAD: [&str; 3] = ["TaskDoesNotExist", "TaskTimedOut", "InvalidToken"];
+/// How often it is asked whether anybody still waits.
+const BEAT_MINUTES: i64 = 30;
 
 /// Tells the workflow that what it waits for is there, then closes the wait. A crash in between makes the next
 /// sweep find a dead token and close the wait.
 pub(crate) async fn succeed(deps: &Deps, wait: &Wait, output: &Value) -> Result<(), StageError> {
-    let sent = deps
-        .sfn
-        .send_task_success()
-        .task_token(&wait.task_token)
-        .output(output.to_string())
-        .send()
-        .await;
-    if let Err(error) = sent {
-        if !code(&error).is_some_and(|code| DEAD.contains(&code)) {
-            return Err(stage_error(
-                &error,
-                ErrorName::InternalError,
-                "states:SendTaskSuccess",
-            ));
-        }
+    if tasks::succeed(&deps.sfn, &wait.task_token, output).await? == Told::Nobody {
         tracing::info!("the token of a wait is used already; the wait is closed");
     }
     deps.journal.store.close_wait(wait).await?;
@@ -73,23 +59,7 @@ pub(crate) async fn fail_with(
 
 async fn fail_task(deps: &Deps, wait: &Wait, error: &StageError) -> Result<(), StageError> {
     tracing::warn!(error = error.name.as_str(), "a wait has failed: {error}");
-    let sent = deps
-        .sfn
-        .send_task_failure()
-        .task_token(&wait.task_token)
-        .error(error.name.as_str())
-        .cause(error.cause())
-        .send()
-        .await;
-    if let Err(error) = sent
-        && !code(&error).is_some_and(|code| DEAD.contains(&code))
-    {
-        return Err(stage_error(
-            &error,
-            ErrorName::InternalError,
-            "states:SendTaskFailure",
-        ));
-    }
+    tasks::fail(&deps.sfn, &wait.task_token, error).await?;
     deps.journal.store.close_wait(wait).await?;
     Ok(())
 }
@@ -97,6 +67,15 @@ async fn fail_task(deps: &Deps, wait: &Wait, error: &StageError) -> Result<(), S
 /// Whether the wait's deadline has passed.
 pub(crate) fn overdue(wait: &Wait, now: Timestamp) -> bool {
     wait.due_at.parse::<Timestamp>().is_ok_and(|due| due < now)
+}
+
+/// Whether it is asked in this minute if anybody still waits: every half hour, each wait in a minute of its own, so that
+/// no sweep asks for all of them.
+pub(crate) fn beats(wait: &Wait, now: Timestamp) -> bool {
+    let own = wait.key.pk().bytes().fold(0_i64, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(i64::from(byte))
+    });
+    (now.as_second() / 60 - own).rem_euclid(BEAT_MINUTES) == 0
 }
 
 /// The record of a wait; `None` (and the wait closed) when its attempt is over.

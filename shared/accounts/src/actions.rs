@@ -73,6 +73,7 @@ pub const TRIGGER_MIGRATION: Actions = Actions {
         "mgn:StartCutover",
         "mgn:StartTest",
         "mgn:TagResource",
+        "servicequotas:ListServiceQuotas",
         "sts:DecodeAuthorizationMessage",
     ],
     // https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSApplicationMigrationEC2Access.html
@@ -130,6 +131,7 @@ pub const WATCH_MIGRATIONS: Actions = Actions {
         "mgn:DescribeJobLogItems",
         "mgn:DescribeJobs",
         "mgn:DescribeSourceServers",
+        "mgn:RetryDataReplication",
         "ssm:GetCommandInvocation",
         "sts:DecodeAuthorizationMessage",
     ],

@@ -108,6 +108,7 @@ async fn a_closed_launch_does_not_keep_its_task_token_for_ever() {
         policy: landfall_domain::request::Policy::default(),
         intent_id: None,
         job_id: None,
+        held: None,
         closed: false,
     };
     let expires = |sk: &str| {

@@ -16,6 +16,9 @@ pub fn of_json(value: &impl Serialize) -> Result<String, serde_json::Error> {
     ))
 }
 
+/// 2^53: below it every whole number has a floating one of its own.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
+
 /// Sorts the members of every object, whether or not some dependency switched on `serde_json/preserve_order`.
 fn canonical(value: Value) -> Value {
     match value {
@@ -27,6 +30,15 @@ fn canonical(value: Value) -> Value {
             Value::Object(sorted.into_iter().collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(canonical).collect()),
+        // DynamoDB gives a whole number back without its fraction, whatever it was stored as.
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < WHOLE =>
+            {
+                #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+                Value::from(float as i64)
+            }
+            _ => Value::Number(number),
+        },
         other => other,
     }
 }
@@ -57,6 +69,17 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_whole_number_is_the_same_with_and_without_a_fraction() {
+        let digest = |value: Value| of_json(&value).unwrap();
+        assert_eq!(
+            digest(json!({"s": [0.0, -3.0]})),
+            digest(json!({"s": [0, -3]}))
+        );
+        assert_ne!(digest(json!(0.5)), digest(json!(0)));
+        assert_ne!(digest(json!(1e300)), digest(json!(0)));
+    }
 
     #[test]
     fn the_order_of_members_does_not_count() {

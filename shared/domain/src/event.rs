@@ -50,8 +50,12 @@ event_types! {
     ResyncStarted,
     /// Replication passed its numeric gate.
     ReplicationHealthy,
-    /// Replication stalled; `reasonCode` is MGN's error.
+    /// Replication stalled, or goes on to after retries; `reasonCode` is MGN's error, `evidence` has what to do.
     ReplicationStalled,
+    /// MGN is asked to begin a stalled replication again; `reasonCode` is its error.
+    ReplicationRetried,
+    /// Data flows again; `reasonCode` is the error of the stall that is over.
+    ReplicationResumed,
     /// MGN accepted a test launch.
     TestLaunchStarted,
     /// The test instance exists.

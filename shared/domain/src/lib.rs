@@ -24,6 +24,7 @@ pub mod request;
 pub mod rollback;
 #[cfg(feature = "schema")]
 pub mod schema;
+pub mod start;
 pub mod status;
 mod warnings;
 pub mod webhook;

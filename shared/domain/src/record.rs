@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::error::StageError;
 use crate::finding::Finding;
+use crate::replication::stall::Stall;
 use crate::request::MigrationRequest;
 use crate::status::Status;
 
@@ -79,6 +80,9 @@ pub struct MigrationRecord {
     /// How replication stood when it was last looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// What a launch waits for, with the numbers as they were when it began to; absent once it has started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Finding>,
     /// Why the migration failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -295,8 +299,14 @@ pub struct Progress {
     /// MGN's estimate of the end of the initial sync.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<String>,
+    /// Bytes that wait to be replicated, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog_bytes: Option<i64>,
     /// When it was looked at.
     pub observed_at: String,
+    /// The stall that lasts, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stall: Option<Stall>,
 }
 
 /// Why a migration failed.
@@ -383,6 +393,7 @@ pub(crate) mod tests {
             done: Done::default(),
             test_evidence: None,
             progress: None,
+            held: None,
             failure: None,
             callback: None,
         }

@@ -6,10 +6,12 @@ use aws_sdk_mgn::operation::start_test::StartTestError;
 use aws_sdk_mgn::types as sdk;
 use aws_sdk_mgn::types::error::ConflictException;
 use landfall_common::aws_error::{code, stage_error};
-use landfall_domain::replication::Replication;
+use landfall_domain::replication::{Replication, ReplicationError};
 use landfall_domain::{ErrorName, StageError};
 
-use crate::types::{Job, JobLogLine, LaunchStatus, LaunchedInstance, Participant, Server};
+use crate::types::{
+    Job, JobLogLine, LaunchStatus, LaunchedInstance, Participant, PostLaunchAction, Server,
+};
 use crate::{INTENT_TAG, StartError};
 
 /// A server; one without an ID is no server.
@@ -50,6 +52,7 @@ pub(crate) fn server(from: &sdk::SourceServer) -> Option<Server> {
             Some(LaunchedInstance {
                 instance_id: l.ec2_instance_id()?.to_owned(),
                 job_id: l.job_id()?.to_owned(),
+                first_boot: l.first_boot().map(|state| state.as_str().to_owned()),
             })
         }),
     })
@@ -63,11 +66,20 @@ fn replication(from: &sdk::DataReplicationInfo) -> Replication {
             .fold(0_i64, i64::saturating_add)
     };
     let error = from.data_replication_error().and_then(|e| {
-        let name = e.error()?.as_str();
-        Some(match e.raw_error().filter(|raw| !raw.is_empty()) {
-            Some(raw) => format!("{name} ({raw})"),
-            None => name.to_owned(),
+        Some(ReplicationError {
+            name: e.error()?.as_str().to_owned(),
+            raw: e
+                .raw_error()
+                .filter(|raw| !raw.is_empty())
+                .map(str::to_owned),
         })
+    });
+    let initiation = from.data_replication_initiation();
+    let failed_step = initiation.and_then(|initiation| {
+        let failed = Some(&sdk::DataReplicationInitiationStepStatus::Failed);
+        let mut steps = initiation.steps().iter();
+        let step = steps.find(|step| step.status() == failed)?;
+        Some(step.name()?.as_str().to_owned())
     });
     Replication {
         state: from
@@ -81,6 +93,10 @@ fn replication(from: &sdk::DataReplicationInfo) -> Replication {
         replicated_bytes: sum(sdk::DataReplicationInfoReplicatedDisk::replicated_storage_bytes),
         backlog_bytes: sum(sdk::DataReplicationInfoReplicatedDisk::backlogged_storage_bytes),
         error,
+        failed_step,
+        next_attempt: initiation
+            .and_then(sdk::DataReplicationInitiation::next_attempt_date_time)
+            .map(str::to_owned),
     }
 }
 
@@ -95,9 +111,36 @@ pub(crate) fn job(from: &sdk::Job) -> Job {
                 server_id: server.source_server_id().to_owned(),
                 status: launch_status(server.launch_status()),
                 instance_id: server.launched_ec2_instance_id().map(str::to_owned),
+                actions: server
+                    .post_launch_actions_status()
+                    .map(sdk::PostLaunchActionsStatus::post_launch_actions_launch_status_list)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(action)
+                    .collect(),
             })
             .collect(),
         intent_id: from.tags().and_then(|tags| tags.get(INTENT_TAG)).cloned(),
+    }
+}
+
+fn action(from: &sdk::JobPostLaunchActionsLaunchStatus) -> PostLaunchAction {
+    let document = from.ssm_document();
+    PostLaunchAction {
+        name: document
+            .map_or("unnamed action", sdk::SsmDocument::action_name)
+            .to_owned(),
+        status: from
+            .execution_status()
+            .map_or("", sdk::PostLaunchActionExecutionStatus::as_str)
+            .to_owned(),
+        failure: from
+            .failure_reason()
+            .filter(|reason| !reason.is_empty())
+            .map(str::to_owned),
+        must_succeed: document
+            .and_then(sdk::SsmDocument::must_succeed_for_cutover)
+            .unwrap_or(false),
     }
 }
 

@@ -28,7 +28,7 @@ use landfall_domain::{ErrorName, StageError};
 
 pub use types::{
     Job, JobLogLine, LaunchConfiguration, LaunchStatus, LaunchedInstance, Participant,
-    ReplicatedDisk, ReplicationConfiguration, Server,
+    PostLaunchAction, ReplicatedDisk, ReplicationConfiguration, Server,
 };
 
 /// The tag of a job that tells which of our intents started it.
@@ -311,6 +311,20 @@ impl Mgn {
             .send()
             .await
             .or_stage(name, "mgn:ChangeServerLifeCycleState")?;
+        Ok(())
+    }
+
+    /// Has a stalled replication begin again. MGN takes it from a server that is STALLED only.
+    pub async fn retry_replication(&self, server_id: &str) -> Result<(), StageError> {
+        self.client
+            .retry_data_replication()
+            .source_server_id(server_id)
+            .send()
+            .await
+            .or_stage(
+                ErrorName::MigrationExecutionError,
+                "mgn:RetryDataReplication",
+            )?;
         Ok(())
     }
 

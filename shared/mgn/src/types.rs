@@ -52,6 +52,8 @@ pub struct LaunchedInstance {
     pub instance_id: String,
     /// The job that launched it.
     pub job_id: String,
+    /// `firstBoot`: WAITING until the launched system has reported, then SUCCEEDED; STOPPED, UNKNOWN.
+    pub first_boot: Option<String>,
 }
 
 /// A job. There is no failed job: success is per server.
@@ -76,6 +78,21 @@ pub struct Participant {
     pub status: LaunchStatus,
     /// The instance, once there is one.
     pub instance_id: Option<String>,
+    /// What MGN ran on it after the launch, and how that went.
+    pub actions: Vec<PostLaunchAction>,
+}
+
+/// A post-launch action of a launched server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostLaunchAction {
+    /// Its name, or that of its SSM document.
+    pub name: String,
+    /// `IN_PROGRESS`, `SUCCESS` or `FAILED`.
+    pub status: String,
+    /// Why it failed, in MGN's words.
+    pub failure: Option<String>,
+    /// Whether its failure counts as the launch's, as the action was configured.
+    pub must_succeed: bool,
 }
 
 /// `launchStatus`.

@@ -114,6 +114,7 @@ impl Table {
             done: Done::default(),
             test_evidence: None,
             progress: None,
+            held: None,
             failure: None,
             callback: None,
         }

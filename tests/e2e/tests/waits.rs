@@ -35,6 +35,7 @@ fn wait(record: &MigrationRecord, kind: WaitKind, token: &str) -> Wait {
         policy: Policy::default(),
         intent_id: None,
         job_id: None,
+        held: None,
         closed: false,
     }
 }

@@ -207,6 +207,7 @@ pub(crate) fn wait(kind: WaitKind) -> Wait {
         policy: landfall_domain::request::Policy::default(),
         intent_id: None,
         job_id: None,
+        held: None,
         closed: false,
     }
 }

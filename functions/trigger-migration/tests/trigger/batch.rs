@@ -1,5 +1,6 @@
 //! Which launches share a call, and which come again.
 
+use jiff::ToSpan as _;
 use landfall_common::state::wait::Phase;
 use landfall_domain::request::Account;
 use landfall_domain::{ErrorName, Status};
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 use trigger_migration::handle;
 
 use crate::stage::{Stage, message, running, tests};
+use crate::support::Fault;
 use crate::support::{invocation, record};
 use crate::tasks::Ended;
 
@@ -155,4 +157,44 @@ fn other_account() -> Account {
         role_arn: None,
         external_id: None,
     }
+}
+
+#[tokio::test]
+async fn a_lowered_quota_is_read_and_kept_to() {
+    let stage = Stage::ready(3).await;
+    *stage.quotas.lock().unwrap() = vec![("L-4FF77426", 2.0), ("L-F1FD732F", 1.0)];
+    assert_eq!(stage.run("request-1", &tests(3)).await, ["message-2"]);
+    let sizes: Vec<usize> = stage.jobs().iter().map(|job| job.servers.len()).collect();
+    assert_eq!(sizes, [1, 1]);
+}
+
+#[tokio::test]
+async fn one_launch_s_fault_does_not_hold_up_the_others() {
+    let refused = async || {
+        let stage = Stage::ready(3).await;
+        stage.server(1, |server| server.lifecycle = "CUTOVER".into());
+        stage
+    };
+    let stage = refused().await;
+    stage.run("request-1", &tests(3)).await;
+    let calls = stage.aws.calls.made();
+    let at = calls.iter().position(|call| *call == "SendTaskFailure");
+    let stage = refused().await;
+    stage.aws.calls.fail_nth(at.unwrap(), Fault::Refused);
+    assert_eq!(stage.run("request-1", &tests(3)).await, ["message-1"]);
+    assert_eq!(stage.jobs()[0].servers.len(), 2);
+    assert!(stage.run("request-2", &tests(3)).await.is_empty());
+    assert!(matches!(stage.task("token-mig-1"), Some(Ended::Failed(..))));
+}
+
+#[tokio::test]
+async fn the_time_spent_waiting_is_a_number_of_the_event() {
+    let stage = Stage::ready(1).await;
+    stage.account.lock().unwrap().jobs = vec![running("j0", 200)];
+    stage.run("request-1", &tests(1)).await;
+    stage.account.lock().unwrap().jobs.clear();
+    let later = crate::support::now() + 90_i64.seconds();
+    assert!(stage.run_at("request-2", &tests(1), later).await.is_empty());
+    let (_, detail) = stage.aws.events.lock().unwrap()[0].clone();
+    assert_eq!(detail["evidence"]["waitedSeconds"], 90);
 }

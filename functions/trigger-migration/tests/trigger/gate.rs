@@ -41,7 +41,7 @@ async fn a_launch_that_does_not_get_its_turn_in_time_fails_and_says_what_was_in_
     let full = |stage: &Stage| stage.account.lock().unwrap().jobs.push(running("j0", 200));
     let obstacles: [(Obstacle<'_>, &str); 3] = [
         (&lags, "replication gate"),
-        (&busy, "job of somebody else"),
+        (&busy, "of somebody else"),
         (&full, "quotas"),
     ];
     for (put, said) in obstacles {
@@ -65,6 +65,48 @@ async fn a_launch_that_does_not_get_its_turn_in_time_fails_and_says_what_was_in_
         assert!(failure.message.contains(said), "{failure:?}");
         assert_eq!(stage.aws.calls.count("StartTest"), 0);
     }
+}
+
+#[tokio::test]
+async fn what_a_launch_waits_for_stands_in_the_record_until_it_starts() {
+    let stage = Stage::ready(1).await;
+    let held = async || stage.aws.record("mig-0").await.held.map(|held| held.code);
+    stage.server(0, |server| server.lag = Some("PT16H20M38.697305S".into()));
+    stage.run("request-1", &tests(1)).await;
+    assert_eq!(held().await.as_deref(), Some("LAG_TOO_HIGH"));
+    let record = stage.aws.record("mig-0").await;
+    assert_eq!(record.held.as_ref().unwrap().found, 58_839);
+    stage.server(0, |server| server.lag = Some("PT15H".into()));
+    stage.run("request-2", &tests(1)).await;
+    let again = stage.aws.record("mig-0").await;
+    assert_eq!(
+        again.version, record.version,
+        "the same reason is written once"
+    );
+    stage.server(0, |server| server.lag = Some("P0D".into()));
+    stage.account.lock().unwrap().jobs = vec![running("j0", 200)];
+    stage.run("request-3", &tests(1)).await;
+    assert_eq!(held().await.as_deref(), Some("QUOTA_IN_FLIGHT"));
+    stage.account.lock().unwrap().jobs.clear();
+    assert!(stage.run("request-4", &tests(1)).await.is_empty());
+    assert_eq!(held().await, None);
+    let (_, detail) = stage.aws.events.lock().unwrap()[0].clone();
+    assert_eq!(detail["evidence"]["replication"]["lagSeconds"], 0);
+    assert_eq!(detail["evidence"]["replication"]["state"], "CONTINUOUS");
+}
+
+#[tokio::test]
+async fn nothing_is_launched_for_an_execution_that_was_stopped() {
+    let stage = Stage::ready(2).await;
+    stage.stop_executions(&["token-mig-0"]);
+    assert!(stage.run("request-1", &tests(2)).await.is_empty());
+    let job = &stage.jobs()[0];
+    let ids: Vec<&str> = job.servers.iter().map(|(id, _, _)| id.as_str()).collect();
+    assert_eq!(ids, ["s-mig-1"]);
+    let record = stage.aws.record("mig-0").await;
+    assert_eq!(record.status, Status::Frozen);
+    assert_eq!(stage.aws.happened("mig-0").await, ["MigrationFrozen"]);
+    assert!(stage.wait("mig-0", Phase::Pending).await.is_none());
 }
 
 #[tokio::test]

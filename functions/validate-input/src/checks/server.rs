@@ -265,6 +265,7 @@ pub(crate) mod tests {
     pub(crate) fn launched(instance_id: &str) -> Server {
         Server {
             launched: Some(LaunchedInstance {
+                first_boot: None,
                 instance_id: instance_id.into(),
                 job_id: "mgnjob-1".into(),
             }),
@@ -395,6 +396,7 @@ pub(crate) mod tests {
 
     fn job(id: &str, servers: &[&str]) -> Job {
         let participants = servers.iter().map(|id| Participant {
+            actions: Vec::new(),
             server_id: (*id).to_owned(),
             status: LaunchStatus::Running,
             instance_id: None,

@@ -53,3 +53,46 @@ async fn a_failed_launch_tells_mgn_s_own_words() {
         assert!(stage.waits().await.is_empty());
     }
 }
+
+#[tokio::test]
+async fn the_instance_of_an_earlier_job_is_not_taken_for_this_one_s() {
+    let stage = Stage::launching("LAUNCHED", None).await;
+    let mut server = crate::mgn::Server::of("mig-1", "TESTING");
+    server.launched = Some(("i-old".into(), "mgnjob-0".into()));
+    stage.account.lock().unwrap().servers.push(server);
+    stage.sweep().await.unwrap();
+    assert_eq!(stage.task(), None, "it is what the last job launched");
+    stage.server(|server| server.launched = Some(("i-new".into(), "mgnjob-1".into())));
+    stage.sweep().await.unwrap();
+    let output = json!({ "instanceId": "i-new", "jobId": "mgnjob-1" });
+    assert_eq!(stage.task(), Some(Ended::Succeeded(output)));
+}
+
+#[tokio::test]
+async fn a_cutover_from_an_old_snapshot_fails_and_says_what_is_lost() {
+    let stage = Stage::cutting_over("i-1").await;
+    let line = |event: &str, raw: &str| (event.into(), "s-mig-1".into(), raw.into());
+    stage.account.lock().unwrap().log = vec![
+        line("SNAPSHOT_FAIL", "RequestLimitExceeded: too many snapshots"),
+        line("USING_PREVIOUS_SNAPSHOT", ""),
+    ];
+    stage.sweep().await.unwrap();
+    let (name, cause) = failed(stage.task());
+    assert_eq!(name, "CutoverError");
+    assert!(cause.contains("STALE_SNAPSHOT"), "{cause}");
+    assert!(cause.contains("RequestLimitExceeded"), "{cause}");
+}
+
+#[tokio::test]
+async fn one_look_serves_all_servers_of_all_jobs() {
+    let stage = Stage::launching("FAILED", None).await;
+    for n in 2..=60 {
+        stage.also_launching(&format!("mig-{n}")).await;
+    }
+    stage.sweep().await.unwrap();
+    let calls = &stage.aws.calls;
+    assert_eq!(calls.count("DescribeJobs"), 1);
+    assert_eq!(calls.count("DescribeSourceServers"), 1);
+    assert_eq!(calls.count("DescribeJobLogItems"), 1);
+    assert_eq!(calls.count("SendTaskFailure"), 60);
+}

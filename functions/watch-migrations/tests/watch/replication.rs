@@ -1,5 +1,6 @@
 //! The wait for replication.
 
+use jiff::ToSpan as _;
 use landfall_domain::Status;
 
 use crate::failed;
@@ -77,7 +78,7 @@ async fn after_another_key_only_a_later_snapshot_is_ready() {
 }
 
 #[tokio::test]
-async fn a_stall_is_announced_when_it_begins_and_again_after_it_ended() {
+async fn a_stall_is_told_when_it_begins_when_it_is_over_and_again_after_that() {
     let stage = Stage::replicating().await;
     stage.server(|server| {
         server.state = "STALLED".into();
@@ -89,12 +90,77 @@ async fn a_stall_is_announced_when_it_begins_and_again_after_it_ended() {
     assert_eq!(stage.aws.happened("mig-1").await, ["ReplicationStalled"]);
     let (_, detail) = stage.aws.events.lock().unwrap()[0].clone();
     assert_eq!(detail["reasonCode"], "NOT_CONVERGING");
+    assert_eq!(detail["evidence"]["handling"], "tell");
+    let remedy = detail["evidence"]["remedy"].as_str().unwrap();
+    assert!(remedy.contains("replication server"), "{remedy}");
+    let stall = stage.aws.record("mig-1").await.progress.unwrap().stall;
+    assert_eq!(stall.unwrap().error, "NOT_CONVERGING");
     stage.server(|server| server.state = "RESCAN".into());
     stage.sweep().await.unwrap();
+    assert_eq!(
+        stage.aws.record("mig-1").await.progress.unwrap().stall,
+        None
+    );
     stage.server(|server| server.state = "STALLED".into());
     stage.sweep().await.unwrap();
-    assert_eq!(stage.aws.happened("mig-1").await.len(), 2);
+    assert_eq!(
+        stage.aws.happened("mig-1").await,
+        [
+            "ReplicationStalled",
+            "ReplicationResumed",
+            "ReplicationStalled"
+        ]
+    );
     assert_eq!(stage.task(), None);
+    assert!(stage.account.lock().unwrap().retried.is_empty());
+}
+
+#[tokio::test]
+async fn a_stall_that_lasts_is_retried_three_times_and_then_told_again() {
+    let stage = Stage::replicating().await;
+    stage.server(|server| {
+        server.state = "STALLED".into();
+        server.error = Some("UNSTABLE_NETWORK".into());
+    });
+    stage.await_replication("token-1").await;
+    let start = crate::support::now();
+    for minutes in 0..=300 {
+        let at = start + minutes.minutes();
+        stage.sweep_at(&at.to_string()).await.unwrap();
+    }
+    let retried = "ReplicationRetried";
+    assert_eq!(
+        stage.aws.happened("mig-1").await,
+        [
+            "ReplicationStalled",
+            retried,
+            retried,
+            retried,
+            "ReplicationStalled"
+        ]
+    );
+    assert_eq!(stage.account.lock().unwrap().retried, ["s-mig-1"; 3]);
+    assert_eq!(stage.task(), None, "it may still recover");
+    stage.server(|server| {
+        server.state = "CONTINUOUS".into();
+        server.error = None;
+    });
+    stage.sweep().await.unwrap();
+    assert!(matches!(stage.task(), Some(Ended::Succeeded(_))));
+}
+
+#[tokio::test]
+async fn an_error_that_no_waiting_mends_stops_at_once() {
+    let stage = Stage::replicating().await;
+    stage.server(|server| {
+        server.state = "STALLED".into();
+        server.error = Some("UNSUPPORTED_VM_CONFIGURATION".into());
+    });
+    stage.await_replication("token-1").await;
+    let (name, cause) = failed(stage.task());
+    assert_eq!(name, "MigrationExecutionError");
+    assert!(cause.contains("UNSUPPORTED_VM_CONFIGURATION"), "{cause}");
+    assert!(cause.contains("install the agent"), "{cause}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! One sweep over all waits.
 
+use jiff::ToSpan as _;
 use landfall_domain::{ErrorName, Status};
 use serde_json::json;
 
@@ -122,4 +123,49 @@ async fn an_account_that_cannot_be_entered_fails_its_own_waits_and_holds_up_no_o
     assert!(cause.contains("TARGET_ROLE_MISSING"), "{cause}");
     assert!(stage.waits().await.is_empty(), "the other has ended well");
     assert_eq!(stage.aws.record("mig-2").await.status, Status::Replicating);
+}
+
+#[tokio::test]
+async fn a_token_that_died_is_noticed_while_its_wait_goes_on() {
+    let stage = Stage::replicating().await;
+    stage.server(|server| server.lag = Some("PT1H".into()));
+    stage.await_replication("token-1").await;
+    let ended = Ended::Failed("TIMED_OUT".into(), String::new());
+    stage.tasks.lock().unwrap().insert("token-1".into(), ended);
+    sweep_for_half_an_hour(&stage).await;
+    assert_eq!(stage.aws.calls.count("SendTaskHeartbeat"), 1);
+    assert!(stage.waits().await.is_empty());
+    let record = stage.aws.record("mig-1").await;
+    assert_eq!(record.status, Status::Replicating, "its execution goes on");
+}
+
+#[tokio::test]
+async fn a_migration_whose_execution_was_stopped_is_frozen() {
+    let stage = Stage::replicating().await;
+    stage.server(|server| server.lag = Some("PT1H".into()));
+    stage.await_replication("token-1").await;
+    let ended = Ended::Failed("ABORTED".into(), String::new());
+    let gone = ["token-1".to_owned(), crate::support::EXECUTION.to_owned()];
+    stage
+        .tasks
+        .lock()
+        .unwrap()
+        .extend(gone.map(|it| (it, ended.clone())));
+    sweep_for_half_an_hour(&stage).await;
+    assert!(stage.waits().await.is_empty());
+    assert_eq!(stage.aws.record("mig-1").await.status, Status::Frozen);
+    assert_eq!(stage.aws.happened("mig-1").await, ["MigrationFrozen"]);
+    let events = stage.aws.events.lock().unwrap();
+    let (_, detail) = events.last().unwrap();
+    assert_eq!(detail["reasonCode"], "EXECUTION_GONE");
+    assert_eq!(detail["evidence"]["execution"], "ABORTED");
+}
+
+/// One sweep in each minute, as the schedule makes them.
+async fn sweep_for_half_an_hour(stage: &Stage) {
+    let start = crate::support::now();
+    for minutes in 0..30 {
+        let at = start + minutes.minutes();
+        stage.sweep_at(&at.to_string()).await.unwrap();
+    }
 }

@@ -116,6 +116,9 @@ pub struct Wait {
     /// The MGN job of a launch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
+    /// Why a launch has not been started yet, as a code; the record has the numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     /// Whether its token was used; only launches are kept after that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
@@ -168,6 +171,7 @@ impl Wait {
             policy: record.request.policy.clone(),
             intent_id: None,
             job_id: None,
+            held: None,
             closed: false,
         }
     }
@@ -299,6 +303,23 @@ impl StateStore {
             .update_expression("REMOVE intentId")
             .condition_expression("intentId = :intent AND waitKey = :pending")
             .expression_attribute_values(":intent", text(intent_id))
+            .expression_attribute_values(":pending", text(Phase::Pending.as_str()))
+            .send()
+            .await;
+        applied(update.err(), "UpdateItem")
+    }
+
+    /// Notes why a pending launch is not started yet. `false` when it is not pending any more.
+    pub async fn hold_launch(&self, wait: &Wait, code: &str) -> Result<bool, StageError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&wait.key.pk()))
+            .key("sk", text(&wait.sk()))
+            .update_expression("SET held = :code")
+            .condition_expression("waitKey = :pending")
+            .expression_attribute_values(":code", text(code))
             .expression_attribute_values(":pending", text(Phase::Pending.as_str()))
             .send()
             .await;

@@ -131,6 +131,7 @@ pub(crate) fn record(migration_id: &str, status: Status) -> MigrationRecord {
         done: Done::default(),
         test_evidence: None,
         progress: None,
+        held: None,
         failure: None,
         callback: None,
     }

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use aws_sdk_sfn::operation::{send_task_failure as failure, send_task_success as success};
+use aws_sdk_sfn::operation::{
+    describe_execution as execution, send_task_failure as failure, send_task_heartbeat as beat,
+    send_task_success as success,
+};
 use aws_smithy_mocks::{RuleMode, mock_client};
 use serde_json::Value;
 
@@ -19,7 +22,8 @@ pub(crate) enum Ended {
     Failed(String, String),
 }
 
-/// Ended tasks by token: a token works once.
+/// Ended tasks by token: a token works once. An execution that has ended stands here by its ARN, its status as the
+/// error.
 pub(crate) type Tasks = BTreeMap<String, Ended>;
 
 fn used<E>(tasks: &Tasks, token: &str, error: E) -> Result<(), E> {
@@ -69,5 +73,45 @@ pub(crate) fn sfn(tasks: &Arc<Mutex<Tasks>>, calls: &Calls) -> aws_sdk_sfn::Clie
             Ok(failure::SendTaskFailureOutput::builder().build())
         }
     );
-    mock_client!(aws_sdk_sfn, RuleMode::MatchAny, [&succeed, &fail])
+    let beat = answer!(
+        calls,
+        tasks = tasks,
+        Client::send_task_heartbeat,
+        beat::SendTaskHeartbeatError,
+        "SendTaskHeartbeat",
+        |input| {
+            used(
+                tasks,
+                input.task_token().unwrap(),
+                refusal!(beat::SendTaskHeartbeatError, "TaskTimedOut"),
+            )?;
+            Ok(beat::SendTaskHeartbeatOutput::builder().build())
+        }
+    );
+    let execution = answer!(
+        calls,
+        tasks = tasks,
+        Client::describe_execution,
+        execution::DescribeExecutionError,
+        "DescribeExecution",
+        |input| {
+            let arn = input.execution_arn().unwrap();
+            let status = match tasks.get(arn) {
+                Some(Ended::Failed(status, _)) => status,
+                _ => "RUNNING",
+            };
+            Ok(execution::DescribeExecutionOutput::builder()
+                .execution_arn(arn)
+                .state_machine_arn("arn:aws:states:eu-central-1:111111111111:stateMachine:m")
+                .status(status.into())
+                .start_date(aws_sdk_sfn::primitives::DateTime::from_secs(0))
+                .build()
+                .unwrap())
+        }
+    );
+    mock_client!(
+        aws_sdk_sfn,
+        RuleMode::MatchAny,
+        [&succeed, &fail, &beat, &execution]
+    )
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_mgn::operation::{
     change_server_life_cycle_state as change, describe_job_log_items as log, describe_jobs as jobs,
-    describe_source_servers as servers, start_cutover, start_test,
+    describe_source_servers as servers, retry_data_replication as retry, start_cutover, start_test,
 };
 use aws_sdk_mgn::types as sdk;
 use aws_sdk_mgn::types::error::ConflictException;
@@ -25,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) replicated: i64,
     pub(crate) snapshot: Option<String>,
     pub(crate) error: Option<String>,
+    /// The instance that runs for it, and the job that launched it.
+    pub(crate) launched: Option<(String, String)>,
 }
 
 impl Server {
@@ -39,6 +41,7 @@ impl Server {
             replicated: 100,
             snapshot: None,
             error: None,
+            launched: None,
         }
     }
 
@@ -68,6 +71,12 @@ impl Server {
                     .build(),
             )
             .data_replication_info(replication)
+            .set_launched_instance(self.launched.as_ref().map(|(instance, job)| {
+                sdk::LaunchedInstance::builder()
+                    .ec2_instance_id(instance)
+                    .job_id(job)
+                    .build()
+            }))
             .build()
     }
 }
@@ -115,6 +124,8 @@ pub(crate) struct Account {
     pub(crate) refuses: BTreeMap<String, String>,
     /// Jobs of others that begin just before our next start.
     pub(crate) begins_with_start: Vec<Job>,
+    /// Servers whose replication MGN was asked to begin again.
+    pub(crate) retried: Vec<String>,
     /// What the job logs say: event, server, raw error.
     pub(crate) log: Vec<(String, String, String)>,
 }
@@ -255,9 +266,21 @@ pub(crate) fn client(account: &Arc<Mutex<Account>>, calls: &Calls) -> aws_sdk_mg
             Ok(change::ChangeServerLifeCycleStateOutput::builder().build())
         }
     );
+    let retry = answer!(
+        calls,
+        account = account,
+        Client::retry_data_replication,
+        retry::RetryDataReplicationError,
+        "RetryDataReplication",
+        |input| {
+            let id = input.source_server_id().unwrap().to_owned();
+            account.retried.push(id);
+            Ok(retry::RetryDataReplicationOutput::builder().build())
+        }
+    );
     mock_client!(
         aws_sdk_mgn,
         RuleMode::MatchAny,
-        [&describe, &jobs, &log, &test, &cutover, &change]
+        [&describe, &jobs, &log, &test, &cutover, &change, &retry]
     )
 }

@@ -2,17 +2,23 @@
 
 use std::sync::{Arc, Mutex};
 
+use aws_sdk_servicequotas::operation::list_service_quotas as list;
+use aws_sdk_servicequotas::types::ServiceQuota;
+use aws_smithy_mocks::{RuleMode, mock_client};
 use jiff::Timestamp;
 use landfall_common::Invocation;
 use landfall_common::state::wait::{Phase, Wait};
 use landfall_domain::Status;
 use landfall_mgn::Mgn;
+use landfall_quotas::Quotas;
 use serde_json::json;
 use trigger_migration::{Deps, handle};
 
 use crate::mgn::{self, Account, Job, Server};
 use crate::queue::{self, Queue};
-use crate::support::{Aws, batch, invocation, key, now, record, sent_back, stage_input};
+use crate::support::{
+    Aws, Calls, EXECUTION, answer, batch, invocation, key, now, record, sent_back, stage_input,
+};
 use crate::tasks::{self, Ended, Tasks};
 
 #[derive(Default)]
@@ -21,6 +27,34 @@ pub(crate) struct Stage {
     pub(crate) account: Arc<Mutex<Account>>,
     pub(crate) tasks: Arc<Mutex<Tasks>>,
     pub(crate) queue: Arc<Mutex<Queue>>,
+    /// What Service Quotas says, by code; nothing leaves the documented values.
+    pub(crate) quotas: Arc<Mutex<Vec<(&'static str, f64)>>>,
+}
+
+fn servicequotas(
+    values: &Arc<Mutex<Vec<(&'static str, f64)>>>,
+    calls: &Calls,
+) -> aws_sdk_servicequotas::Client {
+    use aws_sdk_servicequotas::Client;
+    let list = answer!(
+        calls,
+        values = values,
+        Client::list_service_quotas,
+        list::ListServiceQuotasError,
+        "ListServiceQuotas",
+        |_input| {
+            let quotas = values.iter().map(|(code, value)| {
+                ServiceQuota::builder()
+                    .quota_code(*code)
+                    .value(*value)
+                    .build()
+            });
+            Ok(list::ListServiceQuotasOutput::builder()
+                .set_quotas(Some(quotas.collect()))
+                .build())
+        }
+    );
+    mock_client!(aws_sdk_servicequotas, RuleMode::MatchAny, [&list])
 }
 
 impl Stage {
@@ -42,6 +76,7 @@ impl Stage {
             accounts: landfall_accounts::Accounts::home_only(),
             journal: self.aws.journal(),
             mgn: Mgn::with_client(mgn::client(&self.account, calls)),
+            quotas: Quotas::with_client(servicequotas(&self.quotas, calls)),
             sfn: tasks::sfn(&self.tasks, calls),
             sqs: queue::sqs(&self.queue, calls),
             queue_url: "https://sqs.example.com/landfall-launches".into(),
@@ -66,6 +101,16 @@ impl Stage {
         };
         let answer = handle(&self.deps(), batch(bodies), invocation).await;
         sent_back(&answer.unwrap())
+    }
+
+    /// Ends the execution of every migration, and with it their tokens.
+    pub(crate) fn stop_executions(&self, tokens: &[&str]) {
+        let ended = Ended::Failed("ABORTED".into(), String::new());
+        let mut tasks = self.tasks.lock().unwrap();
+        tasks.insert(EXECUTION.to_owned(), ended.clone());
+        for token in tokens {
+            tasks.insert((*token).to_owned(), ended.clone());
+        }
     }
 
     pub(crate) fn task(&self, token: &str) -> Option<Ended> {

@@ -6,7 +6,7 @@ use aws_sdk_ssm::operation::get_command_invocation as invocation;
 use aws_smithy_mocks::{RuleMode, mock_client};
 use landfall_common::Invocation;
 use landfall_common::state::wait::{Phase, Wait, WaitKind};
-use landfall_domain::record::{AgentCommand, Launch};
+use landfall_domain::record::{AgentCommand, Launch, LaunchAction};
 use landfall_domain::{MigrationRecord, StageError, Status};
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
@@ -123,17 +123,32 @@ impl Stage {
 
     /// The test job of `mig-1` is completed; its launch ended as told.
     pub(crate) async fn launching(status: &str, instance: Option<&str>) -> Self {
+        Self::launched_by(LaunchAction::Test, status, instance).await
+    }
+
+    /// The same of a cutover whose instance is there.
+    pub(crate) async fn cutting_over(instance: &str) -> Self {
+        Self::launched_by(LaunchAction::Cutover, "LAUNCHED", Some(instance)).await
+    }
+
+    async fn launched_by(action: LaunchAction, status: &str, instance: Option<&str>) -> Self {
         let stage = Self::default();
-        let mut testing = record("mig-1", Status::Testing);
-        testing.done.test = Some(Launch {
+        let mut launching = record(
+            "mig-1",
+            match action {
+                LaunchAction::Test => Status::Testing,
+                LaunchAction::Cutover => Status::CuttingOver,
+            },
+        );
+        *launching.done.launch_mut(action) = Some(Launch {
             job_id: "mgnjob-1".into(),
             settings_digest: "settings".into(),
             started_at: now().to_string(),
             instance_id: None,
             verified_at: None,
         });
-        stage.aws.put(testing).await;
-        let mut wait = wait("mig-1", WaitKind::TestLaunch);
+        stage.aws.put(launching).await;
+        let mut wait = wait("mig-1", WaitKind::launch(action));
         wait.job_id = Some("mgnjob-1".into());
         stage.aws.store().open_wait(&wait).await.unwrap();
         stage.account.lock().unwrap().jobs.push(Job {
@@ -143,6 +158,19 @@ impl Stage {
             tags: [].into(),
         });
         stage
+    }
+
+    /// Another server of the same job, whose launch failed.
+    pub(crate) async fn also_launching(&self, id: &str) {
+        self.aws.put(record(id, Status::Testing)).await;
+        let mut wait = wait(id, WaitKind::TestLaunch);
+        wait.job_id = Some("mgnjob-1".into());
+        wait.source_server_id = Some(format!("s-{id}"));
+        self.aws.store().open_wait(&wait).await.unwrap();
+        self.job(|job| {
+            let part = (format!("s-{id}"), "FAILED".into(), None);
+            job.servers.push(part);
+        });
     }
 
     pub(crate) async fn handle(&self, event: Value) -> Result<Value, StageError> {
@@ -236,6 +264,7 @@ fn wait(id: &str, kind: WaitKind) -> Wait {
         policy: record(id, Status::Requested).request.policy,
         intent_id: None,
         job_id: None,
+        held: None,
         closed: false,
     }
 }

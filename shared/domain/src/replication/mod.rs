@@ -3,11 +3,16 @@
 //! Sources: MGN API `DataReplicationInfo` ("launchable" means `lagDuration` is not null), and the observed
 //! duration forms `P0D` and `PT16H20M38.697305S`.
 
+pub mod stall;
+
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
+use serde_json::{Value, json};
 
 use crate::finding::Finding;
 use crate::record::Progress;
 use crate::request::Policy;
+
+pub use stall::ReplicationError;
 
 /// What MGN says of a server's replication.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,8 +31,12 @@ pub struct Replication {
     pub replicated_bytes: i64,
     /// Σ `replicatedDisks[].backloggedStorageBytes`.
     pub backlog_bytes: i64,
-    /// `dataReplicationError.error`, with `rawError` behind it where there is one.
-    pub error: Option<String>,
+    /// Why data does not flow, where MGN says so.
+    pub error: Option<ReplicationError>,
+    /// The first step of the initiation that FAILED, for example `BOOT_REPLICATION_SERVER`.
+    pub failed_step: Option<String>,
+    /// When MGN tries the initiation again, as sent.
+    pub next_attempt: Option<String>,
 }
 
 impl Replication {
@@ -59,9 +68,28 @@ impl Replication {
             state: self.state.clone(),
             percent: self.percent(),
             lag_seconds: self.lag_seconds(),
+            backlog_bytes: (self.backlog_bytes > 0).then_some(self.backlog_bytes),
             eta: self.eta.clone(),
             observed_at: now.to_string(),
+            stall: None,
         }
+    }
+
+    /// The numbers that the gate looks at, for an event's evidence.
+    pub fn evidence(&self, now: Timestamp) -> Value {
+        json!({
+            "state": self.state,
+            "lagSeconds": self.lag_seconds(),
+            "backlogBytes": self.backlog_bytes,
+            "lastSnapshot": self.last_snapshot,
+            "snapshotAgeSeconds": self.snapshot_age_seconds(now),
+        })
+    }
+
+    /// How old the last snapshot is.
+    fn snapshot_age_seconds(&self, now: Timestamp) -> Option<i64> {
+        let taken = parse_timestamp(self.last_snapshot.as_deref()?)?;
+        Some(now.duration_since(taken).as_secs())
     }
 }
 
@@ -90,7 +118,7 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
-/// Everything that speaks against a launch now; empty means ready. Order: state, error, lag, backlog, snapshot.
+/// Everything that speaks against a launch now; empty means ready. Order: state, error, initiation, lag, backlog, snapshot.
 pub fn blockers(replication: &Replication, policy: &Policy, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
     let block = |code: &str, message: String| Finding::blocking(code, "", message);
@@ -118,7 +146,21 @@ pub fn blockers(replication: &Replication, policy: &Policy, now: Timestamp) -> V
                 "REPLICATION_ERROR",
                 format!("MGN reports the replication error {error}."),
             )
-            .evidence(error.clone(), "none"),
+            .evidence(error.to_string(), "none")
+            .remedy(stall::advice(&error.name).remedy),
+        );
+    }
+    if let Some(step) = &replication.failed_step {
+        let again = match &replication.next_attempt {
+            Some(at) => format!("MGN tries again at {at}"),
+            None => "MGN names no time for another try".to_owned(),
+        };
+        findings.push(
+            block(
+                "INITIATION_STEP_FAILED",
+                format!("the step {step} of its initiation failed; {again}."),
+            )
+            .evidence(format!("{step} FAILED"), "SUCCEEDED"),
         );
     }
     let limit = u64::from(policy.max_lag_seconds());
@@ -147,40 +189,61 @@ pub fn blockers(replication: &Replication, policy: &Policy, now: Timestamp) -> V
             .evidence("no lagDuration", "a lagDuration"),
         ),
     }
-    if replication.state == "CONTINUOUS"
-        && replication.backlog_bytes > 0
-        && replication.lag_seconds() != Some(0)
-    {
-        findings.push(
-            block(
-                "BACKLOG_NOT_FLUSHED",
-                format!("{} bytes wait to be replicated.", replication.backlog_bytes),
+    findings.extend(backlog(replication, policy));
+    findings.extend(snapshot_age(replication, policy, now));
+    findings
+}
+
+/// What is not replicated yet. Without a limit of the request anything is too much while there is a lag: MGN may go on
+/// naming a backlog when it has none.
+fn backlog(replication: &Replication, policy: &Policy) -> Option<Finding> {
+    let bytes = replication.backlog_bytes;
+    match policy.max_backlog_bytes {
+        Some(limit) if u64::try_from(bytes).is_ok_and(|bytes| bytes > limit) => Some(
+            Finding::blocking(
+                "BACKLOG_TOO_LARGE",
+                "",
+                format!("{bytes} bytes wait to be replicated; at most {limit} are allowed."),
             )
-            .evidence(replication.backlog_bytes, 0),
-        );
-    }
-    if let Some(max_age) = policy.max_snapshot_age_seconds {
-        let age = replication
-            .last_snapshot
-            .as_deref()
-            .and_then(parse_timestamp)
-            .map(|taken| now.duration_since(taken).as_secs());
-        match age {
-            Some(age) if age <= i64::from(max_age) => {}
-            Some(age) => findings.push(
-                block(
-                    "SNAPSHOT_TOO_OLD",
-                    format!("the last snapshot is {age} s old; at most {max_age} s are allowed."),
-                )
-                .evidence(age, max_age),
-            ),
-            None => findings.push(
-                block("SNAPSHOT_MISSING", "MGN names no last snapshot.".into())
-                    .evidence("none", max_age),
-            ),
+            .evidence(bytes, limit)
+            .remedy("Wait, lower the write load, or raise policy.maxBacklogBytes."),
+        ),
+        Some(_) => None,
+        None => {
+            (replication.state == "CONTINUOUS" && bytes > 0 && replication.lag_seconds() != Some(0))
+                .then(|| {
+                    Finding::blocking(
+                        "BACKLOG_NOT_FLUSHED",
+                        "",
+                        format!("{bytes} bytes wait to be replicated."),
+                    )
+                    .evidence(bytes, 0)
+                })
         }
     }
-    findings
+}
+
+fn snapshot_age(replication: &Replication, policy: &Policy, now: Timestamp) -> Option<Finding> {
+    let max_age = policy.max_snapshot_age_seconds?;
+    match replication.snapshot_age_seconds(now) {
+        Some(age) if age <= i64::from(max_age) => None,
+        Some(age) => Some(
+            Finding::blocking(
+                "SNAPSHOT_TOO_OLD",
+                "",
+                format!("the last snapshot is {age} s old; at most {max_age} s are allowed."),
+            )
+            .evidence(age, max_age),
+        ),
+        None => Some(
+            Finding::blocking(
+                "SNAPSHOT_MISSING",
+                "",
+                "MGN names no last snapshot.".to_owned(),
+            )
+            .evidence("none", max_age),
+        ),
+    }
 }
 
 /// What speaks against a launch after everything had to be copied again: a snapshot from before. MGN may well show the
@@ -203,9 +266,16 @@ pub fn old_snapshot(replication: &Replication, restarted_at: &str) -> Option<Fin
 
 /// What to do about a replication that cannot go on: `Some(text)` where waiting does not help.
 pub fn hopeless(replication: &Replication) -> Option<String> {
-    (replication.state == "DISCONNECTED").then(|| {
-        "the source server is disconnected from MGN; reinstall the replication agent, then resubmit".to_owned()
-    })
+    if replication.state == "DISCONNECTED" {
+        return Some(
+            "the source server is disconnected from MGN (DISCONNECTED); reinstall the replication agent, then resubmit"
+                .to_owned(),
+        );
+    }
+    let error = replication.error.as_ref()?;
+    let advice = stall::advice(&error.name);
+    (advice.handling == stall::Handling::Stop)
+        .then(|| format!("replication cannot go on: {error}. {}", advice.remedy))
 }
 
 #[cfg(test)]
@@ -278,9 +348,21 @@ mod tests {
         check(|r| r.lag_duration = None, &["NOT_LAUNCHABLE"]);
         check(|r| r.lag_duration = Some("?".into()), &["LAG_UNREADABLE"]);
         check(
-            |r| r.error = Some("NOT_CONVERGING".into()),
+            |r| r.error = Some(ReplicationError::named("NOT_CONVERGING")),
             &["REPLICATION_ERROR"],
         );
+        check(
+            |r| r.failed_step = Some("BOOT_REPLICATION_SERVER".into()),
+            &["INITIATION_STEP_FAILED"],
+        );
+        check(
+            |r| {
+                r.backlog_bytes = 1;
+                r.lag_duration = Some("PT1S".into());
+            },
+            &["BACKLOG_NOT_FLUSHED"],
+        );
+        check(|r| r.backlog_bytes = 1, &[]);
         check(
             |r| {
                 r.state = "DISCONNECTED".into();
@@ -288,6 +370,31 @@ mod tests {
             },
             &["SERVER_DISCONNECTED", "NOT_LAUNCHABLE"],
         );
+    }
+
+    #[test]
+    fn a_backlog_is_measured_where_the_policy_says() {
+        let policy = Policy {
+            max_backlog_bytes: Some(1_000),
+            ..Policy::default()
+        };
+        let mut replication = healthy();
+        replication.backlog_bytes = 1_000;
+        assert_eq!(codes(&replication, &policy), Vec::<String>::new());
+        replication.backlog_bytes = 1_001;
+        assert_eq!(codes(&replication, &policy), ["BACKLOG_TOO_LARGE"]);
+    }
+
+    #[test]
+    fn only_what_waiting_cannot_mend_is_hopeless() {
+        let mut replication = healthy();
+        assert_eq!(hopeless(&replication), None);
+        replication.error = Some(ReplicationError::named("AGENT_NOT_SEEN"));
+        assert_eq!(hopeless(&replication), None);
+        replication.error = Some(ReplicationError::named("UNSUPPORTED_VM_CONFIGURATION"));
+        assert!(hopeless(&replication).is_some_and(|text| text.contains("UNSUPPORTED_VM")));
+        replication.state = "DISCONNECTED".into();
+        assert!(hopeless(&replication).is_some_and(|text| text.contains("DISCONNECTED")));
     }
 
     #[test]
