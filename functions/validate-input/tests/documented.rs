@@ -1,4 +1,4 @@
-//! The page of findings tells of every finding, and of nothing else.
+//! The page of findings tells of every finding, and of nothing else; and each is shown by a test of the deployed function.
 #![allow(
     clippy::unwrap_used,
     reason = "a helper of a test fails as the test does"
@@ -59,6 +59,11 @@ fn the_page_lists_the_codes_that_the_checks_give() {
         given.extend(codes(&std::fs::read_to_string(file).unwrap(), '"'));
     }
     given.retain(|code| !STATES.contains(&code.as_str()));
+    assert_eq!(listed(), given);
+}
+
+/// The codes of the page's table.
+fn listed() -> BTreeSet<String> {
     let page = std::fs::read_to_string(root().join("docs/PREFLIGHT.md")).unwrap();
     let rows: String = page
         .lines()
@@ -66,5 +71,19 @@ fn the_page_lists_the_codes_that_the_checks_give() {
         .fold(String::new(), |rows, line| {
             rows + line.split('|').nth(1).unwrap() + "\n"
         });
-    assert_eq!(codes(&rows, '`'), given);
+    codes(&rows, '`')
+}
+
+#[test]
+fn every_code_is_asked_for_on_the_local_stack() {
+    let files = std::fs::read_dir(root().join("tests/e2e/tests/checks")).unwrap();
+    let asked: BTreeSet<String> = files
+        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+        .flat_map(|text| codes(&text, '"'))
+        .collect();
+    let unasked: Vec<_> = listed().difference(&asked).cloned().collect();
+    assert!(
+        unasked.is_empty(),
+        "no test in tests/e2e/tests/checks makes the deployed function tell these: {unasked:?}"
+    );
 }

@@ -39,10 +39,21 @@ pub async fn ec2(stack: &Stack, place: Place<'_>, members: &[(&str, &str)]) -> S
 /// Calls an operation of a JSON service of `MiniStack`, at home: `target` is the prefix and the operation, as in
 /// `Logs_20140328.FilterLogEvents`.
 pub async fn json(stack: &Stack, service: &str, target: &str, body: &Value) -> Value {
+    json_in(stack, stack.home(), service, target, body).await
+}
+
+/// The same, in another account or Region.
+pub async fn json_in(
+    stack: &Stack,
+    place: Place<'_>,
+    service: &str,
+    target: &str,
+    body: &Value,
+) -> Value {
     let request = stack
         .http
         .post(&stack.info.ministack_url)
-        .header("authorization", authorization(stack, stack.home(), service))
+        .header("authorization", authorization(stack, place, service))
         .header("content-type", "application/x-amz-json-1.1")
         .header("x-amz-target", target)
         .body(body.to_string());

@@ -8,6 +8,7 @@ use landfall_common::state::Change;
 use landfall_common::{Key, StateStore};
 use landfall_domain::record::Done;
 use landfall_domain::{EventType, MigrationRecord, MigrationRequest, Status};
+use serde_json::Value;
 
 use crate::source::Source;
 use crate::{Stack, poll, unique};
@@ -91,33 +92,7 @@ impl Table {
     /// A fresh record that is nowhere yet.
     pub fn record(&self, name: &str) -> MigrationRecord {
         let request = Source::new(&self.stack, "state", name).request;
-        let request: MigrationRequest = serde_json::from_value(request).expect("a request");
-        let at = noon().to_string();
-        MigrationRecord {
-            tenant_id: request.tenant_id.clone(),
-            migration_id: request.migration_id.clone(),
-            attempt: 1,
-            version: 0,
-            status: Status::Requested,
-            correlation_id: "c".into(),
-            request_digest: request.digest().expect("a digest"),
-            request,
-            execution_arn: None,
-            claims: Vec::new(),
-            event_seq: 0,
-            event_hash: String::new(),
-            created_at: at.clone(),
-            updated_at: at.clone(),
-            status_since: at,
-            ended_at: None,
-            source_server_id: None,
-            done: Done::default(),
-            test_evidence: None,
-            progress: None,
-            held: None,
-            failure: None,
-            callback: None,
-        }
+        record_of(&request)
     }
 
     /// A record that is in the table.
@@ -155,4 +130,35 @@ impl Table {
 /// The change that creates a record.
 pub fn requested() -> Change {
     Change::to(Status::Requested, EventType::MigrationRequested)
+}
+
+/// The record of a request just accepted, that is nowhere yet.
+pub fn record_of(request: &Value) -> MigrationRecord {
+    let request: MigrationRequest = serde_json::from_value(request.clone()).expect("a request");
+    let at = noon().to_string();
+    MigrationRecord {
+        tenant_id: request.tenant_id.clone(),
+        migration_id: request.migration_id.clone(),
+        attempt: 1,
+        version: 0,
+        status: Status::Requested,
+        correlation_id: "c".into(),
+        request_digest: request.digest().expect("a digest"),
+        request,
+        execution_arn: None,
+        claims: Vec::new(),
+        event_seq: 0,
+        event_hash: String::new(),
+        created_at: at.clone(),
+        updated_at: at.clone(),
+        status_since: at,
+        ended_at: None,
+        source_server_id: None,
+        done: Done::default(),
+        test_evidence: None,
+        progress: None,
+        held: None,
+        failure: None,
+        callback: None,
+    }
 }
