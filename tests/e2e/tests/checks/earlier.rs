@@ -52,7 +52,9 @@ async fn ended(stack: &Stack, record: MigrationRecord, status: Status) {
 #[tokio::test]
 async fn what_another_migration_has_is_not_given_twice() {
     let (stack, run, _shared) = (Stack::load().await, unique(), STACK.read().await);
-    let own = source(&stack, &run, "own").request("privateIp", "172.31.230.77");
+    // One of the run's own: what a frozen migration had stays its own until another takes it.
+    let host = run.bytes().fold(7_u8, u8::wrapping_add) % 200 + 20;
+    let own = source(&stack, &run, "own").request("privateIp", format!("172.31.230.{host}"));
     installed(&stack, &[&own]).await;
     let other = own
         .clone()
@@ -63,6 +65,9 @@ async fn what_another_migration_has_is_not_given_twice() {
     assert_told(&stack, &own.request, &expected).await;
     ended(&stack, record, Status::Frozen).await;
     assert_told(&stack, &own.request, &["FROZEN_BEFORE"]).await;
+    let record = passed(&stack, &own, None).await;
+    ended(&stack, record, Status::Failed).await;
+    assert_told(&stack, &own.request, &[]).await;
 }
 
 #[tokio::test]
