@@ -8,6 +8,8 @@
 mod cmf;
 #[path = "../../../shared/external/tests/support/cmf.rs"]
 mod factory;
+#[path = "handler/refused.rs"]
+mod refused;
 mod world;
 
 use aws_sdk_ec2::types::NetworkInterface;
@@ -148,41 +150,17 @@ async fn what_was_mended_before_the_second_run_leaves_no_failure() {
 }
 
 #[tokio::test]
-async fn each_call_may_fail_once() {
-    let calls = [
-        ("GetItem", ErrorName::InternalError),
-        ("DescribeSubnets", ErrorName::PrerequisiteError),
-        ("DescribeSecurityGroups", ErrorName::PrerequisiteError),
-        (
-            "DescribeInstanceTypeOfferings",
-            ErrorName::PrerequisiteError,
-        ),
-        ("DescribeNetworkInterfaces", ErrorName::PrerequisiteError),
-        (
-            "DescribeReplicationConfigurationTemplates",
-            ErrorName::PrerequisiteError,
-        ),
-        ("DescribeSourceServers", ErrorName::PrerequisiteError),
-        ("DescribeJobs", ErrorName::MigrationExecutionError),
-        ("GetEbsEncryptionByDefault", ErrorName::PrerequisiteError),
-        ("GetEbsDefaultKmsKeyId", ErrorName::PrerequisiteError),
-        ("TransactWriteItems", ErrorName::InternalError),
-        ("PutEvents", ErrorName::InternalError),
-    ];
-    for (call, name) in calls {
-        let stage = Stage::new(json!({"privateIp": "10.0.1.10"}));
-        {
-            let mut world = stage.world();
-            world.failing = Some(call);
-            world.ebs_key = Some("alias/aws/ebs".into());
-        }
-        let error = stage.run().await.unwrap_err();
-        assert_eq!(error.name, name, "{call}: {error}");
-        assert!(error.message.contains(call), "{error}");
-        stage.world().failing = None;
-        stage.run().await.unwrap();
-        assert_eq!(stage.record().status, Status::Validating, "{call}");
-    }
+async fn a_freeze_alone_asks_nothing_of_the_target() {
+    let stage = Stage::new(json!({"steps": ["freeze"], "privateIp": "10.0.1.10"}));
+    stage.world().subnets.clear();
+    stage.run().await.unwrap();
+    let calls = stage.world().calls.clone();
+    assert_eq!(
+        calls,
+        ["GetItem", "GetItem", "TransactWriteItems", "PutEvents"]
+    );
+    let claims = stage.record().claims;
+    assert_eq!(claims, ["CLAIM#123456789012#eu-central-1#SERVER#vm-123456"]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use landfall_domain::Finding;
 use landfall_domain::request::MigrationRequest;
 
-use crate::facts::{Denied, TargetFacts};
+use crate::facts::{Denied, Fact, TargetFacts};
 
 /// Checks the instance profile, and the permissions as IAM simulates them.
 pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Finding> {
@@ -39,6 +39,7 @@ fn profile(request: &MigrationRequest, facts: &TargetFacts) -> Option<Finding> {
     const FIELD: &str = "/instanceProfile";
     let name = request.instance_profile.as_deref()?;
     match &facts.profile {
+        None if facts.unread.has(Fact::Profile) => None,
         None => Some(
             Finding::blocking(
                 "IAM_PROFILE_NOT_FOUND",

@@ -4,14 +4,13 @@ use landfall_domain::Finding;
 use landfall_domain::request::{MigrationRequest, Step};
 use landfall_launch::Key;
 
-use crate::facts::TargetFacts;
+use crate::facts::{Fact, TargetFacts};
 
 /// Checks the request's key, what a change of it would cost, and the key that EBS takes when there is none.
 pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Finding> {
     match &facts.key {
         Some(Key::Unusable(finding)) => vec![(**finding).clone()],
         Some(Key::Usable(arn)) => resync(request, facts, arn).into_iter().collect(),
-        // Where the request names a key, the default does not count.
         None => by_default(request, facts).into_iter().collect(),
     }
 }
@@ -25,14 +24,18 @@ fn resync(request: &MigrationRequest, facts: &TargetFacts, wanted: &str) -> Opti
     landfall_domain::launch::resync(request, key, wanted, &server.replication)
 }
 
-/// The default counts where staging disks are still to be made.
-fn by_default(request: &MigrationRequest, facts: &TargetFacts) -> Option<Finding> {
+/// Whether the default counts: where staging disks are still to be made, with no key that the request names.
+pub(super) fn default_matters(request: &MigrationRequest, facts: &TargetFacts) -> bool {
     let replicates = facts
         .mgn
         .servers
         .iter()
         .any(|it| it.standing().is_connected());
-    if !request.wants(Step::Replicate) || replicates {
+    request.wants(Step::Replicate) && request.kms_key_id.is_none() && !replicates
+}
+
+fn by_default(request: &MigrationRequest, facts: &TargetFacts) -> Option<Finding> {
+    if !default_matters(request, facts) || facts.unread.has(Fact::Servers) {
         return None;
     }
     let (named, Key::Unusable(finding)) = facts.ebs_default.key.as_ref()? else {

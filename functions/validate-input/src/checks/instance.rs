@@ -3,11 +3,14 @@
 use landfall_domain::Finding;
 use landfall_domain::request::MigrationRequest;
 
-use crate::facts::TargetFacts;
+use crate::facts::{Fact, TargetFacts};
 
 /// Checks that the instance type exists in the Region and in the subnet's Availability Zone.
 pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Option<Finding> {
     let wanted = request.instance_type.as_deref()?;
+    if facts.unread.has(Fact::Zones) {
+        return None;
+    }
     if facts.zones.is_empty() {
         return Some(
             Finding::blocking(

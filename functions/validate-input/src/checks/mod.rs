@@ -13,6 +13,7 @@ mod server;
 mod settings;
 mod source;
 mod tested;
+mod unread;
 
 use jiff::Timestamp;
 use landfall_domain::record::TestEvidence;
@@ -66,6 +67,7 @@ pub fn all(
         findings.extend(access::check(request, target));
         findings.extend(server::check(request, target));
         findings.extend(settings::check(request, target));
+        findings.extend(unread::check(request, target));
     }
     findings.extend(cmf::check(request, facts.cmf.as_ref()));
     findings.extend(source::check(request, &allow.sources));

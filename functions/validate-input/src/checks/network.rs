@@ -6,12 +6,14 @@ use std::net::Ipv4Addr;
 use landfall_domain::Finding;
 use landfall_domain::request::MigrationRequest;
 
-use crate::facts::{Subnet, TargetFacts};
+use crate::facts::{Fact, Subnet, TargetFacts};
 
 /// Checks everything about the target's network.
 pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let (Some(id), None) = (&request.subnet_id, &facts.subnet) {
+    if let (Some(id), None) = (&request.subnet_id, &facts.subnet)
+        && !facts.unread.has(Fact::Subnet)
+    {
         findings.push(
             Finding::blocking(
                 "SUBNET_NOT_FOUND",
@@ -22,7 +24,9 @@ pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Find
             .remedy("Name a subnet that exists, or create it first."),
         );
     }
-    findings.extend(check_groups(request, facts));
+    if !facts.unread.has(Fact::Groups) {
+        findings.extend(check_groups(request, facts));
+    }
     findings.extend(check_address(request, facts));
     findings
 }
@@ -102,6 +106,8 @@ fn check_address(request: &MigrationRequest, facts: &TargetFacts) -> Option<Find
             .evidence(text, usable)
             .remedy("Choose another address, or leave privateIp out."),
         ),
+        // Whose address it is nobody can tell who does not know the server's own instance.
+        Place::Usable if facts.unread.has(Fact::Servers) => None,
         Place::Usable => {
             // The instance of this server's own earlier launch gives its address up: MGN removes it first.
             let own: BTreeSet<&str> = facts

@@ -4,15 +4,11 @@ use landfall_domain::request::{AgentKind, MigrationRequest, Step};
 use landfall_domain::{Finding, WorkflowPlan};
 use landfall_mgn::{Job, Server};
 
-use crate::facts::TargetFacts;
+use crate::facts::{Fact, TargetFacts};
 
 /// Checks the server in MGN. What the `replicate` step will bring about is not asked for here.
 pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    // A migration that only freezes its source never meets MGN.
-    if !WorkflowPlan::of(request).replicate {
-        return findings;
-    }
     let mgn = &facts.mgn;
     if !mgn.initialized {
         findings.push(
@@ -27,6 +23,9 @@ pub(super) fn check(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Find
         return findings;
     }
     findings.extend(quotas(request, facts));
+    if facts.unread.has(Fact::Servers) {
+        return findings;
+    }
     match mgn.servers.as_slice() {
         [] if request.wants(Step::Replicate) => {}
         [] if !mgn.archived.is_empty() => {
@@ -136,10 +135,12 @@ fn active_job(request: &MigrationRequest, server: &Server, jobs: &[Job]) -> Opti
 /// one of replicating servers: where it is known, and not guessed from the documentation, it refuses.
 fn quotas(request: &MigrationRequest, facts: &TargetFacts) -> Vec<Finding> {
     let plan = WorkflowPlan::of(request);
-    let launches = plan.validate || plan.switch;
+    let launches = (plan.validate || plan.switch) && !facts.unread.has(Fact::Jobs);
     let (mgn, quotas) = (&facts.mgn, facts.quotas);
     let in_flight: usize = mgn.jobs.iter().map(|job| job.participants.len()).sum();
-    let begins = request.wants(Step::Replicate) && mgn.servers.is_empty();
+    let begins = request.wants(Step::Replicate)
+        && mgn.servers.is_empty()
+        && !facts.unread.has(Fact::Servers);
     let source = if quotas.live {
         "the quota"
     } else {
@@ -325,8 +326,6 @@ pub(crate) mod tests {
         );
         check(all, "DISCONNECTED", "DISCONNECTED", &[]);
         check(all, "A_NEW_STATE", "CONTINUOUS", &[]);
-        // Freezing alone never meets MGN.
-        check(&["freeze"], "CUTOVER", "DISCONNECTED", &[]);
     }
 
     #[test]
@@ -382,7 +381,6 @@ pub(crate) mod tests {
         check(&["replicate"], true, vec![], &[]);
         check(&["validate"], true, vec![], &["SERVER_NOT_FOUND"]);
         check(&["replicate"], false, vec![], &["MGN_NOT_INITIALIZED"]);
-        check(&["freeze"], false, vec![], &[]);
         check(
             &["replicate"],
             true,

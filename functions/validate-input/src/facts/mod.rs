@@ -7,12 +7,13 @@ mod network;
 mod permission;
 mod profile;
 mod quota;
+mod unread;
 
 use jiff::Timestamp;
 use landfall_accounts::Home;
 use landfall_common::state::Key as MigrationKey;
 use landfall_common::state::claim::{Claim, Rival, Taking};
-use landfall_domain::{ErrorName, MigrationRequest, StageError};
+use landfall_domain::{ErrorName, MigrationRequest, StageError, WorkflowPlan};
 use landfall_launch::{Key, Present};
 use landfall_mgn::{Job, Server};
 
@@ -23,13 +24,15 @@ pub use encryption::EbsDefault;
 pub use permission::{Denied, Proof, Proofs};
 pub use profile::Profile;
 pub use quota::Quotas;
+pub use unread::{Fact, Unread};
 
 /// What was read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// What the state table tells.
     pub claims: Claims,
-    /// What the account tells that the request goes to; `None` when it cannot be entered.
+    /// What the account tells that the request goes to; `None` when it cannot be entered, or the request's steps never
+    /// come there: one that only freezes its source.
     pub target: Option<TargetFacts>,
     /// What Cloud Migration Factory has planned, where there is one.
     pub cmf: Option<CmfFacts>,
@@ -72,6 +75,8 @@ pub struct TargetFacts {
     pub quotas: Quotas,
     /// What MGN says.
     pub mgn: MgnFacts,
+    /// What AWS refused to tell; its members above are then as if there were nothing.
+    pub unread: Unread,
 }
 
 /// What MGN says.
@@ -140,14 +145,14 @@ impl Facts {
     /// asked there.
     ///
     /// # Errors
-    /// `PrerequisiteError` when AWS refuses a read, or a transient error.
+    /// Of the deployment's own state table, or transient. A read that AWS refuses is noted, see [`Unread`].
     pub async fn gather(
         deps: &Deps,
         target: Option<&Target>,
         question: Question<'_>,
     ) -> Result<Self, StageError> {
         let there = async {
-            match target {
+            match target.filter(|_| WorkflowPlan::of(question.request).replicate) {
                 None => Ok(None),
                 // On the heap: the futures of so many calls are large.
                 Some(target) => Box::pin(TargetFacts::gather(deps, target, question))
@@ -188,48 +193,51 @@ impl TargetFacts {
         let request = question.request;
         let subnet_id = request.subnet_id.as_deref();
         let (ec2, kms) = (&target.ec2, &target.kms);
-        let (network, mgn, quotas, ebs_default, access) = tokio::join!(
-            async {
-                tokio::try_join!(
-                    network::subnet(ec2, subnet_id),
-                    network::groups(ec2, &request.security_group_ids),
-                    network::zones(ec2, request.instance_type.as_deref()),
-                    network::address_holders(ec2, subnet_id, request.private_ip.as_deref()),
-                )
-            },
+        let (subnet, groups, zones, address_holders, mgn, quotas, ebs_default, access) = tokio::join!(
+            network::subnet(ec2, subnet_id),
+            network::groups(ec2, &request.security_group_ids),
+            network::zones(ec2, request.instance_type.as_deref()),
+            network::address_holders(ec2, subnet_id, request.private_ip.as_deref()),
             mgn::mgn(&target.mgn, request, question.now),
             quota::read(&target.quotas),
             encryption::ebs_default(ec2, kms),
             access(deps, target, question),
         );
-        let (subnet, groups, zones, address_holders) = network?;
-        let (profile, key, proof) = access?;
-        let mgn = mgn?;
-        let launch = launch(target, question, &mgn).await?;
-        Ok(Self {
-            subnet,
-            groups,
-            zones,
-            address_holders,
+        let (mgn, mut unread) = mgn?;
+        let Access {
             profile,
             key,
-            launch,
-            ebs_default: ebs_default?,
             proof,
+        } = access;
+        let launch = launch(target, question, &mgn).await;
+        Ok(Self {
+            subnet: unread.or_note(Fact::Subnet, subnet)?,
+            groups: unread.or_note(Fact::Groups, groups)?,
+            zones: unread.or_note(Fact::Zones, zones)?,
+            address_holders: unread.or_note(Fact::AddressHolders, address_holders)?,
+            profile: unread.or_note(Fact::Profile, profile)?,
+            key: unread.or_note(Fact::Key, key)?,
+            launch: unread.or_note(Fact::Launch, launch)?,
+            ebs_default: unread.or_note(Fact::EbsDefault, ebs_default)?,
+            proof: proof?,
             quotas,
             mgn,
+            unread,
         })
     }
 }
 
-/// The profile, the key, and with both known, what the roles may do with them.
-async fn access(
-    deps: &Deps,
-    target: &Target,
-    question: Question<'_>,
-) -> Result<(Option<Profile>, Option<Key>, Proof), StageError> {
+/// See [`access`].
+struct Access {
+    profile: Result<Option<Profile>, StageError>,
+    key: Result<Option<Key>, StageError>,
+    proof: Result<Proof, StageError>,
+}
+
+/// The profile, the key, and with what is known of both, what the roles may do with them.
+async fn access(deps: &Deps, target: &Target, question: Question<'_>) -> Access {
     let request = question.request;
-    let (profile, key) = tokio::try_join!(
+    let (profile, key) = tokio::join!(
         profile::profile(&target.iam, request.instance_profile.as_deref()),
         async {
             match &request.kms_key_id {
@@ -239,10 +247,13 @@ async fn access(
                 None => Ok(None),
             }
         },
-    )?;
-    let roles = profile.as_ref().map_or(&[][..], |profile| &profile.roles);
+    );
+    let roles = match &profile {
+        Ok(Some(profile)) => &profile.roles[..],
+        _ => &[],
+    };
     let arn = match &key {
-        Some(Key::Usable(arn)) => Some(arn.as_str()),
+        Ok(Some(Key::Usable(arn))) => Some(arn.as_str()),
         _ => None,
     };
     let role = request
@@ -256,8 +267,12 @@ async fn access(
             (role.map_or_else(own, str::to_owned), need)
         })
         .collect();
-    let proof = permission::prove(&target.iam, &deps.proofs, needs, question.now).await?;
-    Ok((profile, key, proof))
+    let proof = permission::prove(&target.iam, &deps.proofs, needs, question.now).await;
+    Access {
+        profile,
+        key,
+        proof,
+    }
 }
 
 /// The launch settings of the server, where they matter to the request or to whoever asks.
@@ -295,6 +310,8 @@ async fn claims(deps: &Deps, question: Question<'_>) -> Result<Claims, StageErro
         .subnet_id
         .as_deref()
         .zip(request.private_ip.as_deref())
+        // Nothing takes an address where nothing is launched.
+        .filter(|_| WorkflowPlan::of(request).replicate)
         .map(|(subnet, address)| Claim::address(subnet, address));
     let address = async {
         match address {

@@ -24,6 +24,9 @@ pub(crate) fn iam(world: &Arc<Mutex<World>>) -> aws_sdk_iam::Client {
     let profiles = mock!(Client::get_instance_profile).then_compute_response(move |input| {
         let mut world = shared.lock().unwrap();
         world.calls.push("GetInstanceProfile");
+        if let Some(refusal) = world.refusal("GetInstanceProfile") {
+            return MockResponse::Error(profile::GetInstanceProfileError::generic(refusal));
+        }
         let name = input.instance_profile_name().unwrap();
         let Some(has_role) = world.profiles.get(name) else {
             return MockResponse::Error(profile::GetInstanceProfileError::NoSuchEntityException(
@@ -91,6 +94,9 @@ pub(crate) fn kms(world: &Arc<Mutex<World>>) -> aws_sdk_kms::Client {
     let keys = mock!(aws_sdk_kms::Client::describe_key).then_compute_response(move |input| {
         let mut world = shared.lock().unwrap();
         world.calls.push("DescribeKey");
+        if let Some(refusal) = world.refusal("DescribeKey") {
+            return MockResponse::Error(key::DescribeKeyError::generic(refusal));
+        }
         let id = input.key_id().unwrap();
         let Some(state) = world.keys.get(id) else {
             return MockResponse::Error(key::DescribeKeyError::NotFoundException(

@@ -9,18 +9,19 @@ use aws_sdk_dynamodb::operation::transact_write_items::{
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::operation::describe_instance_type_offerings as offerings;
+use aws_sdk_ec2::operation::describe_launch_template_versions as versions;
 use aws_sdk_ec2::operation::describe_network_interfaces as interfaces;
 use aws_sdk_ec2::operation::describe_security_groups as groups;
 use aws_sdk_ec2::operation::describe_subnets as subnets;
 use aws_sdk_ec2::operation::get_ebs_default_kms_key_id as ebs_key;
 use aws_sdk_ec2::operation::get_ebs_encryption_by_default as ebs;
-use aws_sdk_ec2::types::{InstanceTypeOffering, NetworkInterface, SecurityGroup, Subnet};
+use aws_sdk_ec2::types::{
+    InstanceTypeOffering, LaunchTemplateVersion, NetworkInterface, SecurityGroup, Subnet,
+};
 use aws_sdk_eventbridge::operation::put_events::{PutEventsError, PutEventsOutput};
-use aws_sdk_mgn::operation::describe_jobs as jobs;
-use aws_sdk_mgn::operation::describe_replication_configuration_templates as templates;
-use aws_sdk_mgn::operation::describe_source_servers as servers;
-use aws_sdk_mgn::types::{Job, ReplicationConfigurationTemplate, SourceServer};
+use aws_sdk_mgn::types::{Job, SourceServer};
 use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
+use aws_smithy_types::error::ErrorMetadata;
 use landfall_accounts::Home;
 use landfall_common::events::EventPublisher;
 use landfall_common::state::{Key, StateStore};
@@ -65,6 +66,18 @@ pub(crate) struct World {
     pub(crate) calls: Vec<&'static str>,
     /// The call that fails.
     pub(crate) failing: Option<&'static str>,
+    /// With which code.
+    pub(crate) failing_code: &'static str,
+}
+
+impl World {
+    /// What a call fails with, if it is the one.
+    fn refusal(&self, call: &str) -> Option<ErrorMetadata> {
+        (self.failing == Some(call)).then(|| {
+            let refusal = ErrorMetadata::builder().code(self.failing_code);
+            refusal.message("not allowed").build()
+        })
+    }
 }
 
 /// A world and a function in it.
@@ -86,20 +99,17 @@ macro_rules! rule {
             let mut guard = world.lock().unwrap();
             let $state = &mut *guard;
             $state.calls.push($name);
-            if $state.failing == Some($name) {
-                let denied = aws_smithy_types::error::ErrorMetadata::builder()
-                    .code("AccessDeniedException")
-                    .message("not allowed")
-                    .build();
-                return MockResponse::Error(<$error>::generic(denied));
+            if let Some(refusal) = $state.refusal($name) {
+                return MockResponse::Error(<$error>::generic(refusal));
             }
             MockResponse::Output($output)
         })
     }};
 }
 
-// After the macro, which it uses.
+// After the macro, which they use.
 mod access;
+mod mgn;
 
 impl Stage {
     /// A world in which the request passes, unless `changes` to it say otherwise.
@@ -134,6 +144,7 @@ impl Stage {
             events: vec![],
             calls: vec![],
             failing: None,
+            failing_code: "AccessDeniedException",
         }));
         let deps = deps(&world);
         Self { world, deps }
@@ -270,7 +281,7 @@ fn deps(world: &Arc<Mutex<World>>) -> Deps {
         accounts: landfall_accounts::Accounts::home_only(),
         target: Target {
             ec2: ec2(world),
-            mgn: Mgn::with_client(mgn(world)),
+            mgn: Mgn::with_client(mgn::mgn(world)),
             iam: access::iam(world),
             kms: access::kms(world),
             quotas: access::quotas(world),
@@ -330,6 +341,20 @@ fn ec2(world: &Arc<Mutex<World>>) -> aws_sdk_ec2::Client {
             ),
             &rule!(
                 world,
+                Client::describe_launch_template_versions,
+                versions::DescribeLaunchTemplateVersionsError,
+                "DescribeLaunchTemplateVersions",
+                |_w, _i| {
+                    let version = LaunchTemplateVersion::builder()
+                        .version_number(1)
+                        .default_version(true);
+                    versions::DescribeLaunchTemplateVersionsOutput::builder()
+                        .launch_template_versions(version.build())
+                        .build()
+                }
+            ),
+            &rule!(
+                world,
                 Client::get_ebs_encryption_by_default,
                 ebs::GetEbsEncryptionByDefaultError,
                 "GetEbsEncryptionByDefault",
@@ -358,55 +383,6 @@ fn ec2(world: &Arc<Mutex<World>>) -> aws_sdk_ec2::Client {
                 |w, _i| {
                     interfaces::DescribeNetworkInterfacesOutput::builder()
                         .set_network_interfaces(Some(w.interfaces.clone()))
-                        .build()
-                }
-            ),
-        ]
-    )
-}
-
-fn mgn(world: &Arc<Mutex<World>>) -> aws_sdk_mgn::Client {
-    use aws_sdk_mgn::Client;
-    mock_client!(
-        aws_sdk_mgn,
-        RuleMode::MatchAny,
-        [
-            &rule!(
-                world,
-                Client::describe_replication_configuration_templates,
-                templates::DescribeReplicationConfigurationTemplatesError,
-                "DescribeReplicationConfigurationTemplates",
-                |w, _i| {
-                    let there = w.initialized.then(|| {
-                        ReplicationConfigurationTemplate::builder()
-                            .replication_configuration_template_id("rct-1")
-                            .build()
-                            .unwrap()
-                    });
-                    templates::DescribeReplicationConfigurationTemplatesOutput::builder()
-                        .set_items(Some(there.into_iter().collect()))
-                        .build()
-                }
-            ),
-            &rule!(
-                world,
-                Client::describe_source_servers,
-                servers::DescribeSourceServersError,
-                "DescribeSourceServers",
-                |w, _i| {
-                    servers::DescribeSourceServersOutput::builder()
-                        .set_items(Some(w.servers.clone()))
-                        .build()
-                }
-            ),
-            &rule!(
-                world,
-                Client::describe_jobs,
-                jobs::DescribeJobsError,
-                "DescribeJobs",
-                |w, _i| {
-                    jobs::DescribeJobsOutput::builder()
-                        .set_items(Some(w.jobs.clone()))
                         .build()
                 }
             ),
