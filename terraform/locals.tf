@@ -73,7 +73,7 @@ locals {
       access = [
         "mgn-initialized", "mgn-servers", "mgn-jobs", "mgn-launch-settings-read", "mgn-replication-settings-read",
         "network-read", "launch-template-read", "encryption-defaults", "instance-profiles", "own-permissions", "keys-read",
-        "quotas-read", "cmf-secret", "target-accounts",
+        "quotas-read", "instances-read", "source-secrets", "source-accounts", "cmf-secret", "target-accounts",
       ]
     }
     prepare-source = {

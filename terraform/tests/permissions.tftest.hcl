@@ -98,11 +98,12 @@ run "exactly" {
         ]
         validate-input = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:DescribeInstanceTypeOfferings",
-          "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups",
-          "ec2:DescribeSubnets", "ec2:GetEbsDefaultKmsKeyId", "ec2:GetEbsEncryptionByDefault", "events:PutEvents",
-          "iam:GetInstanceProfile", "iam:SimulatePrincipalPolicy", "kms:DescribeKey", "mgn:DescribeJobs",
-          "mgn:DescribeReplicationConfigurationTemplates", "mgn:DescribeSourceServers", "mgn:GetLaunchConfiguration",
-          "mgn:GetReplicationConfiguration", "servicequotas:ListServiceQuotas",
+          "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeNetworkInterfaces",
+          "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:GetEbsDefaultKmsKeyId",
+          "ec2:GetEbsEncryptionByDefault", "events:PutEvents", "iam:GetInstanceProfile", "iam:SimulatePrincipalPolicy",
+          "kms:DescribeKey", "mgn:DescribeJobs", "mgn:DescribeReplicationConfigurationTemplates",
+          "mgn:DescribeSourceServers", "mgn:GetLaunchConfiguration", "mgn:GetReplicationConfiguration",
+          "secretsmanager:GetSecretValue", "servicequotas:ListServiceQuotas",
         ]
         prepare-source = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:CreateLaunchTemplateVersion",
@@ -305,8 +306,9 @@ run "sources_on_ec2" {
       for name, statements in local.function_statements : name => join(" ", sort([
         for statement in statements : "${join(" ", statement.actions)} ${join(" ", statement.resources)}"
         if startswith(statement.sid, "Source") && !contains(["SourceNodes", "SourceCommands", "SourceCommandResults", "SourceSecrets"], statement.sid)
-      ])) if contains(["prepare-source", "finalize-cutover", "rollback"], name)
+      ])) if contains(["validate-input", "prepare-source", "finalize-cutover", "rollback"], name)
       } == {
+      validate-input = "sts:AssumeRole arn:aws:iam::210987654321:role/landfall-source"
       prepare-source = join(" ", [
         "ec2:CreateSnapshots arn:aws:ec2:eu-west-1:123456789012:instance/* arn:aws:ec2:*:123456789012:volume/* arn:aws:ec2:*::snapshot/*",
         "ec2:CreateTags arn:aws:ec2:*::snapshot/*", "ec2:DescribeSnapshots *",
@@ -327,9 +329,9 @@ run "sources_on_ec2" {
     condition = alltrue([
       for name, statements in local.function_statements : alltrue([
         for statement in statements : !contains(statement.resources, "arn:aws:iam::210987654321:role/landfall-source")
-      ]) if !contains(["prepare-source", "finalize-cutover", "rollback"], name)
+      ]) if !contains(["validate-input", "prepare-source", "finalize-cutover", "rollback"], name)
     ])
-    error_message = "A role of a source is for the stages that touch the source."
+    error_message = "A role of a source is for the stages that look at the source or touch it."
   }
   assert {
     condition = {

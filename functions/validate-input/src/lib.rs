@@ -27,6 +27,7 @@ use landfall_domain::{
 };
 use landfall_external::LazyHttp;
 use landfall_external::cmf::Access;
+use landfall_external::source;
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 
@@ -52,6 +53,8 @@ pub struct Deps {
     pub allow: Allow,
     /// Cloud Migration Factory, where there is one.
     pub cmf: Option<Access>,
+    /// The way to the machine that moves, in the deployment's own account.
+    pub sources: source::Access,
 }
 
 /// The clients of the account and Region that a migration goes to.
@@ -84,6 +87,7 @@ impl Target {
 impl Deps {
     /// From the environment.
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
+        let http = LazyHttp::default();
         let role_arn_prefix = env.required("LANDFALL_ROLE_ARN_PREFIX");
         let region = aws
             .region()
@@ -103,7 +107,8 @@ impl Deps {
                 callbacks: env.list("LANDFALL_CALLBACK_ALLOW"),
                 sources: env.list("LANDFALL_SOURCE_API_ALLOW"),
             },
-            cmf: Access::load(aws, env, &LazyHttp::default()),
+            cmf: Access::load(aws, env, &http),
+            sources: source::Access::load(aws, env, &http),
         }
     }
 }

@@ -10,6 +10,8 @@ mod cmf;
 mod factory;
 #[path = "handler/refused.rs"]
 mod refused;
+#[path = "handler/source.rs"]
+mod source;
 mod world;
 
 use aws_sdk_ec2::types::NetworkInterface;

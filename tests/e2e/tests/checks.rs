@@ -13,6 +13,8 @@ mod earlier;
 mod factory;
 #[path = "checks/place.rs"]
 mod place;
+#[path = "checks/platform.rs"]
+mod platform;
 #[path = "checks/request.rs"]
 mod request;
 #[path = "checks/server.rs"]

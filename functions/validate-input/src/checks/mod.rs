@@ -11,7 +11,7 @@ mod origin;
 mod scope;
 mod server;
 mod settings;
-mod source;
+pub(crate) mod source;
 mod tested;
 mod unread;
 
@@ -71,6 +71,7 @@ pub fn all(
     }
     findings.extend(cmf::check(request, facts.cmf.as_ref()));
     findings.extend(source::check(request, &allow.sources));
+    findings.extend(source::machine(request, facts.source.as_ref()));
     findings.extend(tested::check(
         request,
         subject.evidence,

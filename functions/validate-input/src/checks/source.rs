@@ -1,12 +1,13 @@
-//! Where the credentials of the source's platform may go. Whoever signs in looks again.
+//! Where the credentials of the source's platform may go, and what is found there. Whoever signs in looks again.
 
 use landfall_domain::request::{MigrationRequest, SourceControlKind};
 use landfall_domain::{Finding, webhook};
+use landfall_external::source::Trouble;
 
 use super::origin::Origin;
 
 /// Checks the endpoint of the source's platform, where the request names one that would be used, or must.
-pub(super) fn check(request: &MigrationRequest, allowed: &[String]) -> Option<Finding> {
+pub(crate) fn check(request: &MigrationRequest, allowed: &[String]) -> Option<Finding> {
     let control = request.controlled_source()?;
     let endpoint = match (control.kind, control.endpoint.as_deref()) {
         (SourceControlKind::Azure, Some(endpoint)) => endpoint,
@@ -47,6 +48,57 @@ pub(super) fn check(request: &MigrationRequest, allowed: &[String]) -> Option<Fi
             _ => "Have the operator list its origin in the deployment's source_api_allow.",
         }),
     )
+}
+
+/// Checks what was found of the source's secret and machine.
+pub(super) fn machine(
+    request: &MigrationRequest,
+    looked: Option<&Result<(), Trouble>>,
+) -> Option<Finding> {
+    let control = request.controlled_source()?;
+    let trouble = looked?.as_ref().err()?;
+    let error = trouble.error();
+    let said = error.message.as_str();
+    if error.name.is_transient() {
+        return Some(
+            Finding::warning(
+                "SOURCE_UNREACHABLE",
+                "/sourceControl",
+                format!("the source cannot be looked at now: {said}."),
+            )
+            .evidence(said, "an answer")
+            .remedy("Make sure that it is up, and that the functions reach it: the snapshot and the power-off wait for it."),
+        );
+    }
+    let finding = |code, field, wanted, remedy: &str| {
+        Finding::blocking(code, field, format!("{said}."))
+            .evidence(said, wanted)
+            .remedy(remedy)
+    };
+    let fields = match control.kind {
+        SourceControlKind::Azure => "a secret with tenantId, clientId and clientSecret",
+        _ => "a secret with username and password",
+    };
+    Some(match trouble {
+        Trouble::Secret(_) => finding(
+            "SOURCE_SECRET_NOT_USABLE",
+            "/sourceControl/credentialsSecretId",
+            fields,
+            "Store the secret so in the deployment's account and Region, under <name_prefix>/source/, or name another (docs/SOURCES.md).",
+        ),
+        Trouble::Machine(_) => finding(
+            "SOURCE_MACHINE_NOT_FOUND",
+            "/sourceControl",
+            "one machine on the platform",
+            "Name the machine as its platform does (docs/SOURCES.md), or leave sourceControl out and do its part by hand.",
+        ),
+        Trouble::Other(_) => finding(
+            "SOURCE_ACCESS_REFUSED",
+            "/sourceControl",
+            "an account that may do what docs/SOURCES.md lists",
+            "Correct sourceControl or the content of its secret, or give that account the permissions.",
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -106,9 +158,42 @@ mod tests {
     }
 
     #[test]
-    fn a_vcenter_has_no_public_endpoint() {
+    fn a_vcenter_has_no_public_check() {
         let finding = check(&control("vsphere", None), &[]).unwrap();
         assert_helpful(std::slice::from_ref(&finding));
         assert_eq!(finding.code, "SOURCE_ENDPOINT_FORBIDDEN");
+    }
+
+    #[test]
+    fn what_stands_in_the_way_has_a_code_by_what_it_is_about() {
+        use landfall_domain::{ErrorName, StageError};
+        let control = json!({
+            "kind": "azure", "credentialsSecretId": "landfall/source/azure", "subscriptionId": "s", "resourceGroup": "g",
+        });
+        let request = request(json!({ "sourceControl": control }));
+        let refused = || StageError::new(ErrorName::PrerequisiteError, "what was said");
+        let passes = StageError::new(ErrorName::DependencyUnavailable, "what was said");
+        let table = [
+            (Trouble::Secret(refused()), "SOURCE_SECRET_NOT_USABLE", true),
+            (
+                Trouble::Machine(refused()),
+                "SOURCE_MACHINE_NOT_FOUND",
+                true,
+            ),
+            (Trouble::Other(refused()), "SOURCE_ACCESS_REFUSED", true),
+            (Trouble::Other(passes.clone()), "SOURCE_UNREACHABLE", false),
+            (Trouble::Secret(passes), "SOURCE_UNREACHABLE", false),
+        ];
+        for (trouble, code, blocks) in table {
+            let finding = machine(&request, Some(&Err(trouble))).unwrap();
+            assert_helpful(std::slice::from_ref(&finding));
+            assert_eq!(
+                (finding.code.as_str(), finding.is_blocking()),
+                (code, blocks)
+            );
+            assert!(finding.message.contains("what was said"));
+        }
+        assert_eq!(machine(&request, Some(&Ok(()))), None);
+        assert_eq!(machine(&request, None), None);
     }
 }

@@ -7,6 +7,7 @@ mod network;
 mod permission;
 mod profile;
 mod quota;
+mod source;
 mod unread;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use landfall_accounts::Home;
 use landfall_common::state::Key as MigrationKey;
 use landfall_common::state::claim::{Claim, Rival, Taking};
 use landfall_domain::{ErrorName, MigrationRequest, StageError, WorkflowPlan};
+use landfall_external::source::Trouble;
 use landfall_launch::{Key, Present};
 use landfall_mgn::{Job, Server};
 
@@ -36,6 +38,8 @@ pub struct Facts {
     pub target: Option<TargetFacts>,
     /// What Cloud Migration Factory has planned, where there is one.
     pub cmf: Option<CmfFacts>,
+    /// Whether the machine that moves is found on its platform; `None` where nothing is asked of that.
+    pub source: Option<Result<(), Trouble>>,
 }
 
 /// Who has what the migration needs for itself.
@@ -160,8 +164,12 @@ impl Facts {
                     .map(Some),
             }
         };
-        let (claims, target, cmf) =
-            tokio::join!(claims(deps, question), there, cmf::read(deps.cmf.as_ref()));
+        let (claims, target, cmf, source) = tokio::join!(
+            claims(deps, question),
+            there,
+            cmf::read(deps.cmf.as_ref()),
+            source::look(&deps.sources, question.request),
+        );
         let (mut claims, target) = (claims?, target?);
         // By whatever name it is called, it is one server.
         if let Some(target) = &target
@@ -180,6 +188,7 @@ impl Facts {
             claims,
             target,
             cmf,
+            source,
         })
     }
 }

@@ -60,6 +60,10 @@ pub(crate) struct World {
     pub(crate) ebs_key: Option<String>,
     /// The quota of replicating servers, where Service Quotas knows one.
     pub(crate) replicating_quota: Option<f64>,
+    /// What every secret holds; there is none where this is absent.
+    pub(crate) secret: Option<&'static str>,
+    /// The state of the one EC2 instance that is a source.
+    pub(crate) source_state: Option<&'static str>,
     /// Detail-types and details, in order.
     pub(crate) events: Vec<(String, Value)>,
     /// Every call, in order.
@@ -110,6 +114,7 @@ macro_rules! rule {
 // After the macro, which they use.
 mod access;
 mod mgn;
+mod outside;
 
 impl Stage {
     /// A world in which the request passes, unless `changes` to it say otherwise.
@@ -141,6 +146,8 @@ impl Stage {
             keys: HashMap::new(),
             ebs_key: None,
             replicating_quota: None,
+            secret: None,
+            source_state: None,
             events: vec![],
             calls: vec![],
             failing: None,
@@ -297,6 +304,7 @@ fn deps(world: &Arc<Mutex<World>>) -> Deps {
             sources: vec!["http://127.0.0.1:4570".into()],
         },
         cmf: None,
+        sources: outside::sources(world),
     }
 }
 

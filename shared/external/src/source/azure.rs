@@ -9,7 +9,9 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Access, ENDPOINT_FIELD, Power, SourceMachine, listed, needed, secret, snapshot_name};
+use super::{
+    Access, ENDPOINT_FIELD, Power, SourceMachine, Trouble, listed, needed, secret, snapshot_name,
+};
 use crate::api::{Answer, Api, Body};
 
 const MANAGEMENT: &str = "https://management.azure.com";
@@ -46,7 +48,7 @@ impl Azure {
         request: &MigrationRequest,
         control: &SourceControl,
         refusal: ErrorName,
-    ) -> Result<Self, StageError> {
+    ) -> Result<Self, Trouble> {
         let kind = control.kind;
         let needed = |value, field| needed(kind, value, field, refusal);
         let subscription = needed(control.subscription_id.as_ref(), "subscriptionId")?;
@@ -67,8 +69,8 @@ impl Azure {
         if endpoint.is_some() {
             listed(&management, &access.allowed)?;
         }
-        let members = "tenantId, clientId and clientSecret";
-        let credentials = secret(&access.secrets, control, members, refusal).await?;
+        let members = ["tenantId", "clientId", "clientSecret"];
+        let credentials = secret(&access.secrets, control, &members, refusal).await?;
         let token = sign_in(&login, &credentials).await?;
         Ok(Self {
             api: management.with_token(token),
@@ -152,12 +154,16 @@ impl Azure {
             .call(call, method, &path, &VM_API, Body::Nothing)
             .await?;
         if answer.status == StatusCode::NOT_FOUND {
-            return Err(self.api.refused(format!(
-                "there is no virtual machine {} in the resource group {}; correct /sourceControl in the request",
-                self.vm, self.group
-            )));
+            return Err(self.missing());
         }
         Ok(answer)
+    }
+
+    fn missing(&self) -> StageError {
+        self.api.refused(format!(
+            "there is no virtual machine {} in the resource group {}; correct /sourceControl in the request",
+            self.vm, self.group
+        ))
     }
 
     fn path<'a>(&'a self, kind: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
@@ -176,6 +182,21 @@ impl Azure {
 }
 
 impl SourceMachine for Azure {
+    async fn look(&self) -> Result<(), Trouble> {
+        let (call, path) = (
+            "finding the machine",
+            self.path("virtualMachines", &[&self.vm]),
+        );
+        let answer = self
+            .api
+            .call(call, Method::GET, &path, &VM_API, Body::Nothing)
+            .await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Err(Trouble::Machine(self.missing()));
+        }
+        Ok(())
+    }
+
     async fn power(&self) -> Result<Power, StageError> {
         let call = "reading the power state";
         let answer = self

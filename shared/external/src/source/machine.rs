@@ -2,6 +2,7 @@
 
 use landfall_domain::StageError;
 
+use super::Trouble;
 use super::azure::Azure;
 use super::ec2::Ec2;
 use super::vsphere::Vsphere;
@@ -27,6 +28,9 @@ pub enum Power {
 /// changes a machine is only asked for, and the platform works on after the answer. Each may fail with the refusal that
 /// the machine was connected with, or with a transient name.
 pub trait SourceMachine: Sized {
+    /// Makes sure that the machine is there, and changes nothing.
+    fn look(&self) -> impl Future<Output = Result<(), Trouble>> + Send;
+
     /// How the machine stands.
     fn power(&self) -> impl Future<Output = Result<Power, StageError>> + Send;
 
@@ -89,6 +93,10 @@ macro_rules! hand_on {
 }
 
 impl SourceMachine for Machine {
+    async fn look(&self) -> Result<(), Trouble> {
+        hand_on!(&self.0, machine => machine.look())
+    }
+
     async fn power(&self) -> Result<Power, StageError> {
         hand_on!(&self.0, machine => machine.power())
     }

@@ -6,6 +6,7 @@
 mod azure;
 mod ec2;
 mod machine;
+mod trouble;
 mod vsphere;
 
 use aws_config::SdkConfig;
@@ -14,9 +15,11 @@ use landfall_common::{AwsResultExt as _, Env};
 use landfall_domain::request::{SourceControl, SourceControlKind};
 use landfall_domain::{ErrorName, MigrationRequest, StageError, digest, webhook};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub use ec2::Ec2Sources;
 pub use machine::{Machine, Power, SourceMachine};
+pub use trouble::Trouble;
 
 use crate::LazyHttp;
 use crate::api::Api;
@@ -61,6 +64,33 @@ pub async fn connect(
     request: &MigrationRequest,
     refusal: ErrorName,
 ) -> Result<Option<Machine>, StageError> {
+    let signed_in = sign_in(access, request, refusal).await;
+    signed_in.map_err(Trouble::into_error)
+}
+
+/// Signs in as [`connect`] does and finds the machine, without changing anything, in the source's platform or elsewhere.
+/// Nothing is done for a source that is left to a person.
+///
+/// # Errors
+/// What a stage that works on the machine would fail with, by what it is about.
+pub async fn look(
+    access: &Access,
+    request: &MigrationRequest,
+    refusal: ErrorName,
+) -> Result<(), Trouble> {
+    let Some(machine) = sign_in(access, request, refusal).await? else {
+        return Ok(());
+    };
+    let found = machine.look().await;
+    machine.close().await;
+    found
+}
+
+async fn sign_in(
+    access: &Access,
+    request: &MigrationRequest,
+    refusal: ErrorName,
+) -> Result<Option<Machine>, Trouble> {
     let Some(control) = request.controlled_source() else {
         return Ok(None);
     };
@@ -76,7 +106,8 @@ pub async fn connect(
         }
         SourceControlKind::Ec2 => {
             let machine = access.ec2.connect(request, control, refusal);
-            Box::pin(machine).await.map(Machine::ec2)
+            let machine = Box::pin(machine).await.map(Machine::ec2);
+            machine.map_err(Trouble::from)
         }
         SourceControlKind::None => return Ok(None),
     }
@@ -114,13 +145,14 @@ fn needed(
     })
 }
 
-/// Reads the secret that a request names; `members` is how an error calls its content.
+/// Reads the secret that a request names: a JSON object with these members, each a text that is not empty.
 async fn secret<T: DeserializeOwned>(
     secrets: &Secrets,
     control: &SourceControl,
-    members: &str,
+    members: &[&str],
     refusal: ErrorName,
-) -> Result<T, StageError> {
+) -> Result<T, Trouble> {
+    const FIELD: &str = "/sourceControl/credentialsSecretId";
     let id = needed(
         control.kind,
         control.credentials_secret_id.as_ref(),
@@ -132,20 +164,42 @@ async fn secret<T: DeserializeOwned>(
         .secret_id(&id)
         .send()
         .await
-        .or_stage(refusal, "secretsmanager:GetSecretValue")?;
-    answer
-        .secret_string()
-        .and_then(|text| serde_json::from_str(text).ok())
-        // The parser's own message may quote the secret, so it is left out.
-        .ok_or_else(|| {
-            StageError::new(
-                refusal,
-                format!(
-                    "the secret {id:?} in /sourceControl/credentialsSecretId is not a JSON object with the texts \
-                     {members}; store it so"
-                ),
-            )
-        })
+        .or_stage(refusal, "secretsmanager:GetSecretValue")
+        .map_err(|mut error| {
+            error.message = format!(
+                "the secret {id:?} in {FIELD} cannot be read: {}",
+                error.message
+            );
+            Trouble::Secret(error)
+        })?;
+    let unfit = |problem: String| {
+        let (kind, members) = (control.kind.as_str(), members.join(", "));
+        Trouble::Secret(StageError::new(
+            refusal,
+            format!(
+                "the secret {id:?} in {FIELD} {problem}; kind {kind:?} needs a JSON object with the texts {members}"
+            ),
+        ))
+    };
+    // The parser's own messages may quote the secret: they are left out.
+    let text = answer.secret_string().unwrap_or_default();
+    let Ok(Value::Object(content)) = serde_json::from_str(text) else {
+        return Err(unfit("is no JSON object".to_owned()));
+    };
+    let is_given = |member: &&&str| {
+        let text = content.get(**member).and_then(Value::as_str);
+        text.is_some_and(|text| !text.is_empty())
+    };
+    let lacks: Vec<&str> = members
+        .iter()
+        .filter(|member| !is_given(member))
+        .copied()
+        .collect();
+    if !lacks.is_empty() {
+        return Err(unfit(format!("lacks {}", lacks.join(" and "))));
+    }
+    serde_json::from_value(Value::Object(content))
+        .map_err(|_| unfit("has a member that is no text".to_owned()))
 }
 
 /// The name of a snapshot as every platform takes it: cut to length where needed, with a digest so that two long names

@@ -4,6 +4,7 @@
 
 mod azure;
 mod ec2;
+mod looking;
 mod records;
 mod server;
 mod vsphere;

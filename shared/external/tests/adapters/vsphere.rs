@@ -1,11 +1,12 @@
 //! vSphere, against the simulator's vCenter.
 
 use landfall_domain::{ErrorName, StageError};
-use landfall_external::source::{Machine, Power, SourceMachine as _};
+use landfall_external::LazyHttp;
+use landfall_external::source::{self, Access, Machine, Power, SourceMachine as _, Trouble};
 use landfall_simulator::{Config, Simulator};
 use serde_json::{Value, json};
 
-use crate::server::{REFUSAL, connect, secrets};
+use crate::server::{REFUSAL, connect, no_ec2, request, secrets};
 
 pub(crate) const GOOD: &str =
     r#"{"username": "landfall@vsphere.local", "password": "simulated-vcenter-password"}"#;
@@ -54,6 +55,18 @@ impl Vcenter {
         let url = self.simulator.url();
         let control = control(&format!("{url}/vsphere"), &members);
         connect(&control, &secrets(secret), &[&url]).await
+    }
+
+    async fn look(&self, members: Value) -> Result<(), Trouble> {
+        let url = self.simulator.url();
+        let access = Access {
+            http: LazyHttp::default(),
+            secrets: secrets(GOOD),
+            ec2: no_ec2(),
+            allowed: vec![url.clone()],
+        };
+        let control = control(&format!("{url}/vsphere"), &members);
+        source::look(&access, &request(&control), REFUSAL).await
     }
 
     async fn post(&self, what: &str, body: Value) {
@@ -217,6 +230,21 @@ async fn the_machine_is_found_by_name_or_id_and_never_guessed() {
     );
     // A session that came to nothing is ended.
     assert_eq!(vcenter.calls("DELETE /api/session").await, 5);
+}
+
+#[tokio::test]
+async fn a_look_ends_its_session_and_touches_nothing() {
+    let vcenter = Vcenter::start(SCALE).await;
+    vcenter.look(json!({})).await.unwrap();
+    let lost = vcenter.look(json!({"vmName": "nobody-has"})).await;
+    assert!(matches!(lost, Err(Trouble::Machine(_))), "{lost:?}");
+    assert_eq!(vcenter.calls("DELETE /api/session").await, 2);
+    let calls = vcenter.get("calls?service=vsphere").await;
+    for call in calls.as_array().unwrap() {
+        let operation = call["operation"].as_str().unwrap();
+        let reads = operation.starts_with("GET ") || operation.ends_with("/api/session");
+        assert!(reads, "{operation}");
+    }
 }
 
 #[tokio::test]

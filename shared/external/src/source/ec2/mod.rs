@@ -8,6 +8,7 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::operation::describe_instances::DescribeInstancesError;
 use aws_sdk_ec2::types::{
     Filter, InstanceSpecification, InstanceStateName, ResourceType, SnapshotState, Tag,
     TagSpecification,
@@ -16,13 +17,15 @@ use landfall_common::aws_error::{code, stage_error};
 use landfall_domain::request::SourceControl;
 use landfall_domain::{ErrorName, MigrationRequest, StageError};
 
-use super::{Power, SourceMachine, needed, snapshot_name};
+use super::{Power, SourceMachine, Trouble, needed, snapshot_name};
 use session::Session;
 
 /// The tag that holds a snapshot's name: `CreateSnapshots` has no client token, so it is looked for first.
 const NAME_TAG: &str = "landfall:snapshot";
 /// The tag that tells the instance, for two tenants may give one ID to two migrations.
 const INSTANCE_TAG: &str = "landfall:sourceInstanceId";
+
+const DESCRIBE: &str = "ec2:DescribeInstances";
 
 /// The way to sources that run on EC2, from the deployment's own account.
 #[derive(Clone)]
@@ -108,28 +111,49 @@ struct Taken {
 }
 
 impl Ec2 {
+    fn missing(&self) -> StageError {
+        let Self {
+            instance, region, ..
+        } = self;
+        StageError::new(
+            self.refusal,
+            format!(
+                "EC2 knows no instance {instance} in {region} of this account; correct instanceId, region or roleArn of \
+                 /sourceControl"
+            ),
+        )
+    }
+
     fn failed<E>(&self, error: &SdkError<E>, call: &str) -> StageError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let Self {
-            instance, region, ..
-        } = self;
+        let instance = &self.instance;
         match code(error) {
             // A start or stop is under way: it is taken from rest only.
             Some("IncorrectInstanceState") => StageError::new(
                 ErrorName::DependencyUnavailable,
                 format!("{call}: the instance {instance} is between two states"),
             ),
-            Some("InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed") => StageError::new(
-                self.refusal,
-                format!(
-                    "EC2 knows no instance {instance} in {region} of this account; correct instanceId, region or \
-                     roleArn of /sourceControl"
-                ),
-            ),
+            code if is_unknown(code) => self.missing(),
             _ => stage_error(error, self.refusal, call),
         }
+    }
+
+    /// As EC2 tells it; `None` where it tells of no such instance.
+    async fn state(&self) -> Result<Option<InstanceStateName>, SdkError<DescribeInstancesError>> {
+        let answer = self
+            .client
+            .describe_instances()
+            .instance_ids(&self.instance)
+            .send()
+            .await?;
+        Ok(answer
+            .reservations()
+            .iter()
+            .flat_map(aws_sdk_ec2::types::Reservation::instances)
+            .find(|instance| instance.instance_id() == Some(self.instance.as_str()))
+            .and_then(|instance| instance.state()?.name().cloned()))
     }
 
     async fn stop(&self, force: bool) -> Result<(), StageError> {
@@ -198,6 +222,14 @@ impl Ec2 {
     }
 }
 
+/// Whether an error's code says that there is no such instance.
+fn is_unknown(code: Option<&str>) -> bool {
+    matches!(
+        code,
+        Some("InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed")
+    )
+}
+
 fn taken(id: Option<String>, state: Option<SnapshotState>) -> Taken {
     Taken {
         id: id.unwrap_or_default(),
@@ -206,20 +238,20 @@ fn taken(id: Option<String>, state: Option<SnapshotState>) -> Taken {
 }
 
 impl SourceMachine for Ec2 {
+    async fn look(&self) -> Result<(), Trouble> {
+        match self.state().await {
+            Ok(None | Some(InstanceStateName::ShuttingDown | InstanceStateName::Terminated)) => {
+                Err(Trouble::Machine(self.missing()))
+            }
+            Ok(Some(_)) => Ok(()),
+            Err(error) if is_unknown(code(&error)) => Err(Trouble::Machine(self.missing())),
+            Err(error) => Err(self.failed(&error, DESCRIBE).into()),
+        }
+    }
+
     async fn power(&self) -> Result<Power, StageError> {
-        let answer = self
-            .client
-            .describe_instances()
-            .instance_ids(&self.instance)
-            .send()
-            .await
-            .map_err(|error| self.failed(&error, "ec2:DescribeInstances"))?;
-        let state = answer
-            .reservations()
-            .iter()
-            .flat_map(aws_sdk_ec2::types::Reservation::instances)
-            .find(|instance| instance.instance_id() == Some(self.instance.as_str()))
-            .and_then(|instance| instance.state()?.name().cloned());
+        let state = self.state().await;
+        let state = state.map_err(|error| self.failed(&error, DESCRIBE))?;
         Ok(match state {
             Some(InstanceStateName::Running) => Power::Running,
             Some(InstanceStateName::Pending) => Power::Starting,

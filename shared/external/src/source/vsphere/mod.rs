@@ -13,7 +13,9 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Access, ENDPOINT_FIELD, Power, SourceMachine, listed, needed, secret, snapshot_name};
+use super::{
+    Access, ENDPOINT_FIELD, Power, SourceMachine, Trouble, listed, needed, secret, snapshot_name,
+};
 use crate::api::{Answer, Api, Body};
 use crate::http_client_trusting;
 use vim::Vim;
@@ -62,7 +64,7 @@ impl Vsphere {
         request: &MigrationRequest,
         control: &SourceControl,
         refusal: ErrorName,
-    ) -> Result<Self, StageError> {
+    ) -> Result<Self, Trouble> {
         let endpoint = needed(control.kind, control.endpoint.as_ref(), "endpoint", refusal)?;
         let api =
             |http: &reqwest::Client| Api::new(http, &endpoint, "vSphere", ENDPOINT_FIELD, refusal);
@@ -70,19 +72,15 @@ impl Vsphere {
         let http = access.http.get()?;
         let public = api(&http)?;
         listed(&public, &access.allowed)?;
-        let members =
-            "username and password (and caCertificate, where a private authority signed vCenter's)";
-        let credentials: Credentials = secret(&access.secrets, control, members, refusal).await?;
+        let members = ["username", "password"];
+        let credentials: Credentials = secret(&access.secrets, control, &members, refusal).await?;
         let root = match &credentials.ca_certificate {
             None => public,
             Some(pem) => {
                 let trusting = http_client_trusting(pem).map_err(|error| {
-                    StageError::new(
-                        refusal,
-                        "caCertificate of the secret in /sourceControl/credentialsSecretId is no certificate in PEM; \
-                         store the authority that signed vCenter's",
-                    )
-                    .context(error.context)
+                    let text = "caCertificate of the secret in /sourceControl/credentialsSecretId is no certificate in PEM; \
+                                store the authority that signed vCenter's";
+                    Trouble::Secret(StageError::new(refusal, text).context(error.context))
                 })?;
                 api(&trusting)?
             }
@@ -111,7 +109,7 @@ impl Vsphere {
         &self,
         request: &MigrationRequest,
         control: &SourceControl,
-    ) -> Result<String, StageError> {
+    ) -> Result<String, Trouble> {
         let mut query = Vec::new();
         if let Some(id) = control.vm_id.as_deref() {
             query.push(("vms", id));
@@ -146,13 +144,13 @@ impl Vsphere {
             .join(" and ");
         match found.as_slice() {
             [one] => Ok((*one).to_owned()),
-            [] => Err(self.api.refused(format!(
+            [] => Err(Trouble::Machine(self.api.refused(format!(
                 "there is no virtual machine {asked} that this account may see; correct vmName or vmId of /sourceControl"
-            ))),
-            several => Err(self.api.refused(format!(
+            )))),
+            several => Err(Trouble::Machine(self.api.refused(format!(
                 "several virtual machines are {asked}: {}; say which with /sourceControl/vmId",
                 several.join(", ")
-            ))),
+            )))),
         }
     }
 
@@ -245,6 +243,11 @@ async fn sign_in(root: &Api, credentials: &Credentials) -> Result<String, StageE
 }
 
 impl SourceMachine for Vsphere {
+    /// It was found when the session began.
+    async fn look(&self) -> Result<(), Trouble> {
+        Ok(())
+    }
+
     async fn power(&self) -> Result<Power, StageError> {
         let answer = self
             .machine("reading the power state", Method::GET, &["power"], &[])
