@@ -9,6 +9,7 @@
     reason = "helpers of tests"
 )]
 
+mod account;
 mod freeze;
 mod launches;
 mod own;
