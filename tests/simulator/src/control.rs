@@ -4,17 +4,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::change::{Refusal, change};
 use crate::faults::Rule;
 use crate::quotas;
+use crate::scenario;
 use crate::seed::{self, Seed};
 use crate::sim::Sim;
 use crate::sink::Answers;
 use crate::source_apis::Answer;
 use crate::world::World;
-use crate::world::machine::{FailureStage, LaunchKind};
 use crate::world::place::{Ebs, Local, Place};
-use crate::world::replication::{Fault, STEPS, State};
-use crate::world::server::Server;
 
 /// Answers a request below `/_sim/`.
 pub(crate) async fn answer(
@@ -29,8 +28,6 @@ pub(crate) async fn answer(
         Err((status, message)) => Answer::new(status, json!({"error": message})),
     }
 }
-
-type Refusal = (u16, String);
 
 async fn dispatch(
     sim: &Sim,
@@ -68,7 +65,7 @@ async fn dispatch(
             Ok(json!({}))
         }
         ("GET", "clock") => Ok(clock(&sim.world())),
-        ("POST", "clock") => set_clock(&mut sim.world(), &parse(body)?),
+        ("POST", "clock") => set_clock(&mut sim.world(), &parse(body)?, sim.now()),
         ("GET", "callbacks") => Ok(json!(sim.world().sink.received)),
         ("DELETE", "callbacks") => {
             sim.world().sink.received.clear();
@@ -81,8 +78,23 @@ async fn dispatch(
         }
         ("GET", "faults") => Ok(json!(sim.world().faults.rules())),
         ("POST", "faults") => {
-            sim.world().faults.add(parse::<Rule>(body)?);
-            Ok(json!(sim.world().faults.rules()))
+            let rule = parse::<Rule>(body)?;
+            let problems = rule.problems();
+            if !problems.is_empty() {
+                return Err((400, problems.join("; ")));
+            }
+            let mut world = sim.world();
+            world.faults.add(rule);
+            Ok(json!(world.faults.rules()))
+        }
+        ("POST", "scenario") => scenario::apply(sim, parse(body)?)
+            .await
+            .map_err(|problems| (400, problems.join("\n"))),
+        ("GET", "held") => Ok(sim.world().held.values().cloned().collect()),
+        ("POST", "release") => {
+            let held = sim.world().held.len();
+            sim.releases.send_modify(|releases| *releases += 1);
+            Ok(json!({ "released": held }))
         }
         ("DELETE", "faults") => {
             sim.world().faults.clear();
@@ -130,8 +142,7 @@ fn clock(world: &World) -> Value {
     json!({"scale": world.clock.scale(), "simulated": world.now, "wall": world.clock.wall(world.now)})
 }
 
-fn set_clock(world: &mut World, order: &ClockOrder) -> Result<Value, Refusal> {
-    let wall = Timestamp::now();
+fn set_clock(world: &mut World, order: &ClockOrder, wall: Timestamp) -> Result<Value, Refusal> {
     if let Some(scale) = order.scale {
         if !(scale > 0.0 && scale <= 1e6) {
             return Err((
@@ -173,17 +184,19 @@ fn elsewhere((place, local): (&Place, &Local)) -> Value {
     holdings
 }
 
-#[derive(Deserialize)]
+/// A quota's value, where it is not the default.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct QuotaOrder {
-    quota_code: String,
+pub(crate) struct QuotaOrder {
+    pub(crate) quota_code: String,
     /// None brings the default back.
     value: Option<u32>,
     account: Option<String>,
     region: Option<String>,
 }
 
-fn set_quota(world: &mut World, order: &QuotaOrder) -> Result<Value, Refusal> {
+/// Sets a quota; what there is then.
+pub(crate) fn set_quota(world: &mut World, order: &QuotaOrder) -> Result<Value, Refusal> {
     let code = &order.quota_code;
     if !quotas::known(code) {
         return Err((
@@ -222,156 +235,4 @@ fn set_ebs(world: &mut World, order: EbsOrder) -> Value {
         kms_key_id: order.kms_key_id,
     };
     json!(world.here.ebs)
-}
-
-/// Changes to a machine or its server while the world runs.
-#[allow(
-    clippy::option_option,
-    reason = "null clears a member, an absent one leaves it"
-)]
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct Change {
-    healthy: Option<bool>,
-    running: Option<bool>,
-    ssm_online: Option<bool>,
-    #[serde(deserialize_with = "given")]
-    launch_failure: Option<Option<String>>,
-    #[serde(deserialize_with = "given")]
-    launch_failure_on: Option<Option<LaunchKind>>,
-    launch_failure_stage: Option<FailureStage>,
-    #[serde(deserialize_with = "given")]
-    agent_failure: Option<Option<String>>,
-    replication: Option<ReplicationChange>,
-}
-
-/// Tells `null` from an absent member.
-#[allow(
-    clippy::option_option,
-    reason = "null clears a member, an absent one leaves it"
-)]
-fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
-    input: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(input).map(Some)
-}
-
-#[allow(
-    clippy::option_option,
-    reason = "null clears a member, an absent one leaves it"
-)]
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct ReplicationChange {
-    stall: Option<Stall>,
-    recover: bool,
-    rescan: bool,
-    #[serde(deserialize_with = "given")]
-    lag_seconds: Option<Option<i64>>,
-    backlog_bytes: Option<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Stall {
-    error: String,
-    #[serde(default)]
-    raw_error: String,
-    /// The step of the initiation that fails.
-    step: Option<String>,
-}
-
-fn change(world: &mut World, key: &str, change: Change) -> Result<Value, Refusal> {
-    let named = |s: &&Server| s.id == key || s.user_provided_id.as_deref() == Some(key);
-    let found = world.everywhere().find_map(|(place, local)| {
-        let server = local.servers.values().find(named)?;
-        Some((
-            place.clone(),
-            server.id.clone(),
-            server.user_provided_id.clone(),
-        ))
-    });
-    let server_id = found.map(|(place, id, vm)| {
-        world.enter(&place);
-        (id, vm)
-    });
-    let machine_id = server_id
-        .as_ref()
-        .and_then(|(_, vm)| vm.clone())
-        .unwrap_or_else(|| key.to_owned());
-    let Some(machine) = world.machines.get_mut(&machine_id) else {
-        return Err((404, format!("no seeded machine or server is named {key}")));
-    };
-    set(&mut machine.healthy, change.healthy);
-    set(&mut machine.running, change.running);
-    set(&mut machine.ssm_online, change.ssm_online);
-    set(&mut machine.launch_failure, change.launch_failure);
-    set(&mut machine.launch_failure_on, change.launch_failure_on);
-    set(
-        &mut machine.launch_failure_stage,
-        change.launch_failure_stage,
-    );
-    set(&mut machine.agent_failure, change.agent_failure);
-    let machine = json!(machine);
-    if let Some(order) = change.replication {
-        let Some((id, _)) = server_id else {
-            return Err((
-                409,
-                format!("{key} has not appeared in MGN yet, so it does not replicate"),
-            ));
-        };
-        replicate(world, &id, order)?;
-    }
-    Ok(machine)
-}
-
-fn replicate(world: &mut World, id: &str, order: ReplicationChange) -> Result<(), Refusal> {
-    let now = world.now;
-    let Some(server) = world.here.servers.get_mut(id) else {
-        return Ok(());
-    };
-    let replication = &mut server.replication;
-    let mut announced = None;
-    if let Some(stall) = order.stall {
-        let fault = Fault {
-            error: stall.error,
-            raw_error: stall.raw_error,
-        };
-        let step =
-            match stall.step {
-                None => None,
-                Some(name) => Some(STEPS.iter().position(|s| *s == name).ok_or_else(|| {
-                    (400, format!("`{name}` is not a step: {}", STEPS.join(", ")))
-                })?),
-            };
-        if step.is_some() && replication.first_byte.is_none() {
-            // It will fail when the initiation comes there.
-            replication.fault = Some(fault);
-            replication.failing_step = step;
-        } else {
-            replication.stall(now, fault, None);
-            announced = Some(true);
-        }
-    }
-    if order.recover {
-        announced = (replication.state == State::Stalled).then_some(false);
-        replication.recover(now);
-    }
-    if order.rescan {
-        replication.rescan(now);
-    }
-    if let Some(lag) = order.lag_seconds {
-        replication.held_lag = lag.map(SignedDuration::from_secs);
-    }
-    set(&mut replication.held_backlog, order.backlog_bytes);
-    if let Some(stalled) = announced {
-        world.announce_stall(id, stalled);
-    }
-    Ok(())
-}
-
-fn set<T>(target: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *target = value;
-    }
 }

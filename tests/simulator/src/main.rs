@@ -1,12 +1,12 @@
 //! `landfall-simulator`: see the library and `README.md`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use landfall_simulator::{Config, Simulator};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -25,6 +25,9 @@ struct Options {
     /// Seed file; more can be posted to /_sim/seed.
     #[arg(long)]
     seed: Option<PathBuf>,
+    /// Scenario file; one can be posted to /_sim/scenario, too.
+    #[arg(long)]
+    scenario: Option<PathBuf>,
     /// The secret that callbacks are signed with, `whsec_<base64>`.
     #[arg(long, env = "LANDFALL_CALLBACK_SECRET", hide_env_values = true)]
     callback_secret: Option<String>,
@@ -55,18 +58,17 @@ async fn main() -> ExitCode {
     }
 }
 
+/// The JSON document that a flag names, if it does.
+fn document(flag: &str, path: Option<&Path>) -> Result<Option<Value>, String> {
+    let Some(path) = path else { return Ok(None) };
+    let fault = |e: &dyn std::fmt::Display| format!("{flag} {}: {e}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
+    serde_json::from_str(&text).map_err(|e| fault(&e)).map(Some)
+}
+
 async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let seed = match &options.seed {
-        None => None,
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| format!("--seed {}: {e}", path.display()))?;
-            Some(
-                serde_json::from_str(&text)
-                    .map_err(|e| format!("--seed {}: {e}", path.display()))?,
-            )
-        }
-    };
+    let seed = document("--seed", options.seed.as_deref())?;
+    let scenario = document("--scenario", options.scenario.as_deref())?;
     let simulator = Simulator::start(Config {
         port: options.port,
         ministack_url: options.ministack_url,
@@ -76,6 +78,7 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         region: options.region,
         switches: options.switches,
         seed,
+        scenario,
     })
     .await?;
     // Whoever started this process waits for the line.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::ec2_proxy::Proxy;
@@ -19,10 +21,29 @@ const TICK: Duration = Duration::from_millis(50);
 /// Attempts to make a launch template while `MiniStack` is coming up.
 const TEMPLATE_ATTEMPTS: u32 = 100;
 const KEPT_KEYS: usize = 10_000;
+/// What the world's time follows.
+pub(crate) enum Wall {
+    /// The machine's clock.
+    Real,
+    /// Whoever calls [`Sim::move_on`].
+    Manual(Mutex<Timestamp>),
+}
+
+impl Wall {
+    fn now(&self) -> Timestamp {
+        match self {
+            Self::Real => Timestamp::now(),
+            Self::Manual(at) => *at.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
 
 /// The simulator's shared state.
 pub(crate) struct Sim {
     world: Mutex<World>,
+    wall: Wall,
+    /// Counts the releases of held answers.
+    pub(crate) releases: watch::Sender<u64>,
     /// `MiniStack`, if there is one.
     pub(crate) ministack: Option<Ministack>,
     /// The way to it for what is not answered here.
@@ -39,12 +60,15 @@ impl Sim {
     /// A simulator of this world.
     pub(crate) fn new(
         world: World,
+        wall: Wall,
         ministack: Option<Ministack>,
         proxy: Option<Proxy>,
         callback_secret: Option<String>,
     ) -> Self {
         Self {
             world: Mutex::new(world),
+            wall,
+            releases: watch::Sender::new(0),
             ministack,
             proxy,
             callback_secret,
@@ -56,7 +80,7 @@ impl Sim {
     /// The world as it is now, at home. Never held over an await.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        world.advance(Timestamp::now());
+        world.advance(self.wall.now());
         world
     }
 
@@ -75,6 +99,32 @@ impl Sim {
             keys.clear();
         }
         keys
+    }
+
+    /// The time that the world follows.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.wall.now()
+    }
+
+    /// Moves a manual clock on, from one instant at which something happens to the next, and does what is asked for on
+    /// the way.
+    pub(crate) async fn move_on(&self, by: SignedDuration) {
+        let Wall::Manual(wall) = &self.wall else {
+            return;
+        };
+        let until = self.now() + by;
+        loop {
+            self.settle().await;
+            while !self.world().effects.is_empty() {
+                self.settle().await;
+            }
+            let next = self.world().next_change();
+            let mut at = wall.lock().unwrap_or_else(PoisonError::into_inner);
+            if *at >= until {
+                return;
+            }
+            *at = next.map_or(until, |next| next.min(until));
+        }
     }
 
     /// Lets time pass, for ever.
@@ -107,8 +157,9 @@ impl Sim {
                 Err(error) => tracing::error!(%error, "an effect did not end"),
             }
         }
-        if !events.is_empty() {
-            self.emit(events).await;
+        let sent = self.meet_events(events);
+        if !sent.is_empty() {
+            self.emit(sent).await;
         }
     }
 
@@ -162,25 +213,35 @@ impl Sim {
         }
     }
 
-    async fn emit(&self, events: Vec<(Place, EventRecord)>) {
-        let mut sent = Vec::new();
-        {
-            let mut world = self.world();
-            for (place, event) in events {
-                let copies = match world
-                    .faults
-                    .meet("events", event.detail_type)
-                    .map(|rule| rule.kind)
-                {
-                    Some(Kind::LoseEvent) => 0,
-                    Some(Kind::DoubleEvent) => 2,
-                    _ => 1,
-                };
-                sent.extend(std::iter::repeat_n((place, event), copies));
+    /// Loses, doubles and delays events as the faults say; gives those that are to go out now.
+    fn meet_events(&self, events: Vec<(Place, EventRecord)>) -> Vec<(Place, EventRecord)> {
+        let mut world = self.world();
+        let now = world.now;
+        let (due, late) = std::mem::take(&mut world.late)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(at, ..)| *at <= now);
+        world.late = late;
+        let mut sent: Vec<_> = due.into_iter().map(|(_, place, it)| (place, it)).collect();
+        for (place, event) in events {
+            let about = event.resource.rsplit('/').next().unwrap_or_default();
+            world.enter(&place);
+            let rule = world.meet("events", event.detail_type, &json!(about));
+            match rule.as_ref().map(|rule| (rule.kind, rule.lateness())) {
+                Some((Kind::LoseEvent, _)) => {}
+                Some((Kind::DoubleEvent, _)) => {
+                    sent.push((place.clone(), event.clone()));
+                    sent.push((place, event));
+                }
+                Some((Kind::LateEvent, by)) => world.late.push((now + by, place, event)),
+                _ => sent.push((place, event)),
             }
-            let events = sent.iter().map(|(_, event)| event.clone());
-            world.events.extend(events);
         }
+        sent
+    }
+
+    async fn emit(&self, sent: Vec<(Place, EventRecord)>) {
+        let events = sent.iter().map(|(_, event)| event.clone());
+        self.world().events.extend(events);
         let Some(ministack) = &self.ministack else {
             return;
         };

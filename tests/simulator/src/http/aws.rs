@@ -18,7 +18,7 @@ use crate::resign::Protocol;
 use crate::sim::Sim;
 use crate::switches::Switch;
 use crate::world::place::Place;
-use crate::{caller, ec2_proxy, iam, quotas, ssm};
+use crate::{caller, ec2_proxy, ec2_world, iam, quotas, ssm};
 
 /// The members of a form.
 type Form = BTreeMap<String, String>;
@@ -86,7 +86,7 @@ async fn mgn_call(
     let place = caller::place(sim, headers).await;
     let (result, rule) = {
         let mut world = sim.world_at(&place);
-        let rule = world.faults.meet("mgn", name);
+        let rule = world.meet("mgn", name, &input);
         let result = match unsigned(headers).or_else(|| rule.as_ref().and_then(Rule::refusal)) {
             Some(refusal) => Err(refusal),
             None => mgn::answer(&mut world, name, &input),
@@ -94,7 +94,7 @@ async fn mgn_call(
         reply::log(&mut world, "mgn", name, &input, result.as_ref().err());
         (result, rule)
     };
-    reply::finish(rest_json(operation.status, &result), rule).await
+    reply::finish(sim, rest_json(operation.status, &result), rule).await
 }
 
 fn mgn_operation(method: &str, path: &str) -> Option<(&'static str, &'static validate::Operation)> {
@@ -181,7 +181,7 @@ async fn json_call(
     let place = caller::place(sim, headers).await;
     let (result, rule) = {
         let mut world = sim.world_at(&place);
-        let rule = world.faults.meet(service, operation);
+        let rule = world.meet(service, operation, &input);
         let result = match unsigned(headers).or_else(|| rule.as_ref().and_then(Rule::refusal)) {
             Some(refusal) => Some(Err(refusal)),
             None if service == "ssm" => ssm::answer(&mut world, operation, &input),
@@ -205,7 +205,7 @@ async fn json_call(
             Err(why) => json_11(&Err(ApiError::new("Unavailable", 503, why))),
         }
     };
-    reply::finish(response, rule).await
+    reply::finish(sim, response, rule).await
 }
 
 async fn form_call(sim: &Sim, headers: &HeaderMap, body: &Bytes) -> Response {
@@ -221,9 +221,9 @@ async fn form_call(sim: &Sim, headers: &HeaderMap, body: &Bytes) -> Response {
     let place = caller::place(sim, headers).await;
     let rule = {
         let mut world = sim.world_at(&place);
-        let rule = world.faults.meet(service, &action);
-        let refusal = rule.as_ref().and_then(Rule::refusal);
         let input = json!(form);
+        let rule = world.meet(service, &action, &input);
+        let refusal = rule.as_ref().and_then(Rule::refusal);
         reply::log(&mut world, service, &action, &input, refusal.as_ref());
         if let Some(refusal) = refusal {
             return refused(service, &refusal);
@@ -242,6 +242,12 @@ async fn form_call(sim: &Sim, headers: &HeaderMap, body: &Bytes) -> Response {
             let ebs = sim.world_at(&place).here.ebs.clone();
             Ok(xml(200, ec2_proxy::ebs(&action, &ebs)))
         }
+        ("ec2", "DescribeInstances" | "DescribeInstanceStatus")
+            if answered_here(sim, &place, &form) =>
+        {
+            let world = sim.world_at(&place);
+            ec2_world::describe(&world, &form).map(|body| xml(200, body))
+        }
         ("iam", "SimulatePrincipalPolicy") => simulate(sim, &place, &form).await,
         _ => {
             let passed = pass(sim, &place, Protocol::Form(service), body).await;
@@ -249,7 +255,13 @@ async fn form_call(sim: &Sim, headers: &HeaderMap, body: &Bytes) -> Response {
         }
     };
     let response = answer.unwrap_or_else(|error| refused(service, &error));
-    reply::finish(response, rule).await
+    reply::finish(sim, response, rule).await
+}
+
+/// Whether instances are described from the simulator's own world: where there is no other, and where status checks must
+/// not become ok.
+fn answered_here(sim: &Sim, place: &Place, form: &Form) -> bool {
+    sim.ministack.is_none() || ec2_world::is_held_back(&sim.world_at(place), form)
 }
 
 /// The policy simulation, which MiniStack answers without conditions and for one resource only.

@@ -11,7 +11,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::control;
@@ -29,7 +28,8 @@ pub(crate) fn router(sim: Arc<Sim>) -> Router {
     Router::new().fallback(route).with_state(sim)
 }
 
-async fn route(State(sim): State<Arc<Sim>>, request: Request) -> Response {
+/// Answers one request.
+pub(crate) async fn route(State(sim): State<Arc<Sim>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, LARGEST).await else {
         return (
@@ -94,7 +94,7 @@ fn sink(sim: &Sim, name: &str, headers: &HeaderMap, body: &Bytes) -> Response {
         headers,
         body,
         sim.callback_secret.as_deref(),
-        Timestamp::now(),
+        sim.now(),
     );
     StatusCode::from_u16(status)
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -162,7 +162,8 @@ async fn source(
     if let Some((_, action)) = query.iter().find(|(name, _)| name == "action") {
         operation = format!("{operation}?action={action}");
     }
-    let rule = sim.world().faults.meet(system, &operation);
+    let named: Vec<_> = path.split('/').collect();
+    let rule = sim.world().meet(system, &operation, &json!(named));
     if let Some(refusal) = rule.as_ref().and_then(crate::faults::Rule::refusal) {
         reply::log(
             &mut sim.world(),
@@ -215,7 +216,7 @@ async fn source(
         reply::log(&mut world, system, &operation, &Value::Null, None);
         answer
     };
-    reply::finish(plain(&answer), rule).await
+    reply::finish(sim, plain(&answer), rule).await
 }
 
 /// A body of JSON.

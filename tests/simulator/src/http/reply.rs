@@ -8,11 +8,11 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header;
 use axum::response::Response;
 use http_body::Frame;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
-use crate::faults::{Kind, Rule};
+use crate::faults::{Kind, Rule, call};
+use crate::sim::Sim;
 use crate::world::World;
 
 /// Old calls are forgotten: a simulator may run for days.
@@ -27,9 +27,9 @@ pub(super) fn log(
     error: Option<&ApiError>,
 ) {
     let mut call = json!({
-        "at": Timestamp::now(), "service": service, "operation": operation, "ok": error.is_none(),
+        "at": world.wall(), "service": service, "operation": operation, "ok": error.is_none(),
         "account": world.place.account, "region": world.place.region,
-        "sourceServerIDs": servers(input), "resources": resources(input),
+        "sourceServerIDs": call::servers(input), "resources": resources(input),
     });
     if let Some(error) = error {
         call["error"] = error.name.clone().into();
@@ -39,18 +39,6 @@ pub(super) fn log(
         world.calls.drain(..KEPT_CALLS / 10);
     }
     world.calls.push(call);
-}
-
-/// The servers that a call names.
-fn servers(input: &Value) -> Vec<Value> {
-    let one = input.get("sourceServerID").into_iter();
-    let many = [
-        &input["sourceServerIDs"],
-        &input["filters"]["sourceServerIDs"],
-    ];
-    one.chain(many.into_iter().filter_map(Value::as_array).flatten())
-        .cloned()
-        .collect()
 }
 
 /// Everything with an AWS identifier that a call names, wherever in its input: `subnet-0a1b2c3d`, `mi-…`, `s-…`.
@@ -73,10 +61,13 @@ fn is_identifier(text: &str) -> bool {
 }
 
 /// Holds an answer back, or loses it.
-pub(super) async fn finish(response: Response, rule: Option<Rule>) -> Response {
+pub(super) async fn finish(sim: &Sim, response: Response, rule: Option<Rule>) -> Response {
     let Some(rule) = rule else { return response };
     if let Some(delay) = rule.delay() {
         tokio::time::sleep(delay).await;
+    }
+    if rule.kind == Kind::Hold {
+        hold(sim, &rule).await;
     }
     if rule.kind != Kind::DropResponse {
         return response;
@@ -85,6 +76,40 @@ pub(super) async fn finish(response: Response, rule: Option<Rule>) -> Response {
     lost.headers_mut().remove(header::CONTENT_LENGTH);
     *lost.body_mut() = Body::new(Broken);
     lost
+}
+
+/// Waits for the release of held answers. A caller that dies meanwhile takes its call from the list: the server drops
+/// the future of a connection that is gone.
+async fn hold(sim: &Sim, rule: &Rule) {
+    let mut releases = sim.releases.subscribe();
+    let _held = Held::new(sim, rule);
+    // The simulator is gone when nobody can release any more.
+    let _ = releases.changed().await;
+}
+
+/// One entry of the list of held calls.
+struct Held<'a> {
+    sim: &'a Sim,
+    number: u64,
+}
+
+impl<'a> Held<'a> {
+    fn new(sim: &'a Sim, rule: &Rule) -> Self {
+        let mut world = sim.world();
+        let number = world.held.keys().next_back().map_or(1, |last| last + 1);
+        let call = json!({
+            "service": rule.service, "operation": rule.operation, "sourceServerIDs": rule.named, "since": world.wall(),
+        });
+        world.held.insert(number, call);
+        drop(world);
+        Self { sim, number }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.sim.world().held.remove(&self.number);
+    }
 }
 
 /// A body that breaks the connection instead of coming.

@@ -56,6 +56,17 @@ pub fn answer(world: &mut World, operation: &str, input: &Value) -> Option<ApiRe
     })
 }
 
+impl Commands {
+    /// When the next command ends.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let running = self
+            .invocations
+            .iter()
+            .filter(|it| it.status == "InProgress");
+        running.map(|it| it.due).min()
+    }
+}
+
 impl World {
     /// Ends the commands that are due.
     pub(crate) fn advance_commands(&mut self, now: Timestamp) {
@@ -98,7 +109,7 @@ impl World {
                 "document-name": invocation.document,
                 "status": invocation.status,
             }),
-            at: Timestamp::now(),
+            at: self.wall(),
         }));
     }
 

@@ -73,6 +73,9 @@ impl World {
         let Some(server) = self.here.servers.get(server_id) else {
             return;
         };
+        if self.machine_of(server).is_some_and(|it| it.launch_hangs) {
+            return;
+        }
         let mut tags: Vec<(String, String)> = vec![
             (
                 "AWSApplicationMigrationServiceManaged".into(),

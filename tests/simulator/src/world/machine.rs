@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::place::Place;
 use super::server::Disk;
+use crate::change::PlannedStall;
 
 /// One machine of the seed file.
 #[allow(
@@ -53,6 +54,15 @@ pub struct Machine {
     /// Where it fails.
     #[serde(default)]
     pub launch_failure_stage: FailureStage,
+    /// Whether its launch never gets EC2's answer, so that its job does not end.
+    #[serde(default)]
+    pub launch_hangs: bool,
+    /// Whether its target's status checks never become ok.
+    #[serde(default)]
+    pub never_passes_status: bool,
+    /// A stall of its replication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stall: Option<PlannedStall>,
     /// The text with which the installation of the agent fails.
     #[serde(default)]
     pub agent_failure: Option<String>,

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::change::Step;
 use crate::clock::Clock;
 use crate::error::{ApiError, ApiResult};
 use crate::faults::Faults;
@@ -64,6 +65,12 @@ pub struct World {
     pub aliases: BTreeMap<String, String>,
     /// Work for `MiniStack`, each with the place it is to be done in.
     pub effects: VecDeque<(Place, Effect)>,
+    /// Events that are made to come late, each with when and where.
+    pub late: Vec<(Timestamp, Place, EventRecord)>,
+    /// Calls whose answers are held, by number.
+    pub held: BTreeMap<u64, Value>,
+    /// What changes by itself, and when.
+    pub timeline: Vec<Step>,
     /// Emitted events.
     pub events: Vec<EventRecord>,
     /// The API calls that were answered.
@@ -87,6 +94,9 @@ impl World {
             faults: Faults::default(),
             aliases: BTreeMap::new(),
             effects: VecDeque::new(),
+            late: Vec::new(),
+            held: BTreeMap::new(),
+            timeline: Vec::new(),
             events: Vec::new(),
             calls: Vec::new(),
         }
@@ -95,6 +105,14 @@ impl World {
     /// Lets time pass up to a wall-clock instant, in every place. Afterwards it acts at home.
     pub fn advance(&mut self, wall: Timestamp) {
         let now = self.clock.simulated(wall).max(self.now);
+        while let Some(step) = self.next_step(now) {
+            self.pass(step.at.max(self.now));
+            step.apply(self);
+        }
+        self.pass(now);
+    }
+
+    fn pass(&mut self, now: Timestamp) {
         self.now = now;
         for place in self.places() {
             self.enter(&place);
@@ -102,6 +120,28 @@ impl World {
         }
         let home = self.home.clone();
         self.enter(&home);
+    }
+
+    /// The next instant at which something happens by itself, if nobody does anything.
+    pub fn next_change(&self) -> Option<Timestamp> {
+        let places = || self.everywhere().map(|(_, local)| local);
+        let servers = || places().flat_map(|local| local.servers.values());
+        let replications = servers().filter_map(|server| server.replication.deadline());
+        let launches = servers().filter_map(|server| server.launched.as_ref());
+        let boots = launches.flat_map(|it| [it.at + SHOWN_AFTER, it.at + BOOT]);
+        let jobs =
+            places().flat_map(|local| local.jobs.iter().filter_map(|it| it.deadline(self.now)));
+        let commands = places().filter_map(|local| local.commands.deadline());
+        let late = self.late.iter().map(|(at, ..)| *at);
+        let steps = self.timeline.iter().map(|step| step.at);
+        let all = replications.chain(boots).chain(jobs).chain(commands);
+        let all = all.chain(late).chain(steps);
+        all.filter(|at| *at > self.now).min()
+    }
+
+    /// The present instant of the wall's clock, from the simulated one.
+    pub fn wall(&self) -> Timestamp {
+        self.clock.wall(self.now)
     }
 
     fn advance_here(&mut self, now: Timestamp) {
@@ -194,7 +234,7 @@ impl World {
             detail_type,
             resource,
             detail,
-            at: Timestamp::now(),
+            at: self.wall(),
         }));
     }
 
@@ -331,6 +371,7 @@ impl World {
             announced: machine.replicated,
         };
         self.here.servers.insert(id.clone(), server);
+        self.plan_stall(&machine);
         self.ask_for(Effect::CreateTemplate {
             server_id: id.clone(),
             disks: machine.disks.clone(),

@@ -163,6 +163,16 @@ impl Job {
         self.participants.iter().any(|p| p.server_id == server_id)
     }
 
+    /// The next instant after `now` at which a stage ends; those that wait for EC2 alone have none.
+    pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let start = (self.status == Status::Pending).then(|| self.created + PENDING);
+        let stages = self.participants.iter().filter_map(|p| {
+            let (length, _) = length(p)?;
+            Some(p.since + length)
+        });
+        start.into_iter().chain(stages).filter(|at| *at > now).min()
+    }
+
     /// Records what EC2 answered for a server's present stage.
     pub fn answer(&mut self, server_id: &str, at: Timestamp, answer: Answer) {
         if let Some(participant) = self
@@ -265,13 +275,8 @@ fn step(
     log: &mut Vec<LogItem>,
     asks: &mut Vec<Ask>,
 ) -> bool {
-    let (length, waits) = match p.stage {
-        Stage::CleaningUp => (CLEANUP, true),
-        Stage::Snapshot => (SNAPSHOT, false),
-        Stage::Conversion => (CONVERSION, false),
-        // A planned failure asks EC2 for nothing.
-        Stage::Launching => (LAUNCH, planned(p).is_none()),
-        Stage::Queued | Stage::Done => return false,
+    let Some((length, waits)) = length(p) else {
+        return false;
     };
     let mut due = p.since + length;
     if due > now {
@@ -364,6 +369,18 @@ fn step(
         Stage::Queued | Stage::Done => return false,
     }
     true
+}
+
+/// How long a server's stage takes, and whether it waits for EC2, too.
+fn length(p: &Participant) -> Option<(SignedDuration, bool)> {
+    Some(match p.stage {
+        Stage::CleaningUp => (CLEANUP, true),
+        Stage::Snapshot => (SNAPSHOT, false),
+        Stage::Conversion => (CONVERSION, false),
+        // A planned failure asks EC2 for nothing.
+        Stage::Launching => (LAUNCH, planned(p).is_none()),
+        Stage::Queued | Stage::Done => return None,
+    })
 }
 
 fn planned(p: &Participant) -> Option<String> {
