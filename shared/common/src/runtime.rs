@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use landfall_domain::{ErrorName, StageError};
@@ -47,7 +47,7 @@ where
         &env.optional("LANDFALL_LOG")
             .unwrap_or_else(|| "info".to_owned()),
     );
-    let config = sdk_config().await;
+    let config = sdk_config(function).await;
     let deps = Arc::new(load(&config, &mut env));
     if let Err(error) = env.finish() {
         tracing::error!(function, "{error}");
@@ -101,9 +101,14 @@ pub fn diagnostic(error: &StageError) -> Diagnostic {
 }
 
 /// The SDK configuration of every function: a pinned behaviour version, three attempts, and time-outs, which
-/// the SDK does not set by itself.
-pub async fn sdk_config() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
+/// the SDK does not set by itself. The function's name goes into the user agent, so that CloudTrail tells which stage
+/// made a call.
+pub async fn sdk_config(function: &'static str) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+    if let Ok(name) = AppName::new(function) {
+        loader = loader.app_name(name);
+    }
+    loader
         .retry_config(RetryConfig::standard().with_max_attempts(3))
         .timeout_config(
             TimeoutConfig::builder()

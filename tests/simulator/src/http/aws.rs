@@ -91,7 +91,15 @@ async fn mgn_call(
             Some(refusal) => Err(refusal),
             None => mgn::answer(&mut world, name, &input),
         };
-        reply::log(&mut world, "mgn", name, &input, result.as_ref().err());
+        let application = reply::application(headers);
+        reply::log(
+            &mut world,
+            application,
+            "mgn",
+            name,
+            &input,
+            result.as_ref().err(),
+        );
         (result, rule)
     };
     reply::finish(sim, rest_json(operation.status, &result), rule).await
@@ -189,6 +197,7 @@ async fn json_call(
         };
         reply::log(
             &mut world,
+            reply::application(headers),
             service,
             operation,
             &input,
@@ -224,7 +233,15 @@ async fn form_call(sim: &Sim, headers: &HeaderMap, body: &Bytes) -> Response {
         let input = json!(form);
         let rule = world.meet(service, &action, &input);
         let refusal = rule.as_ref().and_then(Rule::refusal);
-        reply::log(&mut world, service, &action, &input, refusal.as_ref());
+        let application = reply::application(headers);
+        reply::log(
+            &mut world,
+            application,
+            service,
+            &action,
+            &input,
+            refusal.as_ref(),
+        );
         if let Some(refusal) = refusal {
             return refused(service, &refusal);
         }

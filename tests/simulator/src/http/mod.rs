@@ -167,6 +167,7 @@ async fn source(
     if let Some(refusal) = rule.as_ref().and_then(crate::faults::Rule::refusal) {
         reply::log(
             &mut sim.world(),
+            None,
             system,
             &operation,
             &Value::Null,
@@ -213,7 +214,7 @@ async fn source(
                 &input,
             ),
         };
-        reply::log(&mut world, system, &operation, &Value::Null, None);
+        reply::log(&mut world, None, system, &operation, &Value::Null, None);
         answer
     };
     reply::finish(sim, plain(&answer), rule).await

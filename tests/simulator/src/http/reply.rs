@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use http_body::Frame;
 use serde_json::{Value, json};
@@ -18,9 +18,16 @@ use crate::world::World;
 /// Old calls are forgotten: a simulator may run for days.
 const KEPT_CALLS: usize = 50_000;
 
+/// The application that a caller calls itself in its user agent (`app/…`, as the SDKs write it).
+pub(super) fn application(headers: &HeaderMap) -> Option<&str> {
+    let agent = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    agent.split(' ').find_map(|part| part.strip_prefix("app/"))
+}
+
 /// Writes a call to the log.
 pub(super) fn log(
     world: &mut World,
+    application: Option<&str>,
     service: &str,
     operation: &str,
     input: &Value,
@@ -31,6 +38,9 @@ pub(super) fn log(
         "account": world.place.account, "region": world.place.region,
         "sourceServerIDs": call::servers(input), "resources": resources(input),
     });
+    if let Some(application) = application {
+        call["application"] = application.into();
+    }
     if let Some(error) = error {
         call["error"] = error.name.clone().into();
         call["message"] = error.message.clone().into();
