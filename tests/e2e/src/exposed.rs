@@ -54,6 +54,17 @@ pub fn session_keys() -> [Secret; 2] {
     ]
 }
 
+/// What the simulated Azure, vCenter and Cloud Migration Factory have handed out to whoever signed in.
+pub async fn access_tokens(stack: &Stack) -> Vec<Secret> {
+    let tokens = stack.simulator("tokens").await;
+    let tokens = tokens.as_array().expect("a list of tokens");
+    let secrets = tokens.iter().filter_map(|it| {
+        let (of, token) = (it["of"].as_str()?, it["token"].as_str()?);
+        Secret::value(&format!("an access token of {of}"), token)
+    });
+    secrets.collect()
+}
+
 /// Every secret that Secrets Manager holds, by the members that hide something.
 pub async fn kept_secrets(stack: &Stack) -> Vec<Secret> {
     let mut pages = stack.secrets.list_secrets().into_paginator().send();

@@ -10,6 +10,7 @@
 )]
 
 pub mod account;
+pub mod deployed;
 pub mod exposed;
 pub mod listener;
 pub mod migration;

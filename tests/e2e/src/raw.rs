@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::Stack;
 use crate::account::Place;
+use reqwest::Method;
 
 fn authorization(stack: &Stack, place: Place<'_>, service: &str) -> String {
     let Place { account, region } = place;
@@ -75,21 +76,31 @@ pub async fn get(stack: &Stack, service: &str, path: &str) -> String {
     text
 }
 
+/// Calls an operation of Lambda, below `/2015-03-31/functions/`, at home; without a body it only asks.
+///
+/// # Panics
+/// When it is refused.
+pub async fn lambda(stack: &Stack, method: Method, path: &str, body: Option<&Value>) -> Value {
+    let url = format!("{}/2015-03-31/functions/{path}", stack.info.ministack_url);
+    let mut request = stack.http.request(method, url).header(
+        "authorization",
+        authorization(stack, stack.home(), "lambda"),
+    );
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    let answer = request.send().await.expect("Lambda");
+    let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
+    assert!(status.is_success(), "{path}: {text}");
+    serde_json::from_str(&text).expect("Lambda answers in JSON")
+}
+
 /// Asks the deployed pre-flight for a dry run of a request; its answer.
 pub async fn validate(stack: &Stack, request: &Value) -> Value {
     let function = &stack.info.function_names["validate-input"];
-    let path = format!("2015-03-31/functions/{function}/invocations");
     let event = serde_json::json!({"dryRun": true, "request": request});
-    let request = stack
-        .http
-        .post(format!("{}/{path}", stack.info.ministack_url))
-        .header(
-            "authorization",
-            authorization(stack, stack.home(), "lambda"),
-        )
-        .json(&event);
-    let answer = request.send().await.expect("Lambda");
-    answer.json().await.expect("Lambda answers in JSON")
+    let path = format!("{function}/invocations");
+    lambda(stack, Method::POST, &path, Some(&event)).await
 }
 
 /// Calls an operation of MGN in a place.

@@ -12,6 +12,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use jiff::Timestamp;
 use landfall_domain::Status;
 use landfall_e2e::account::{self, EXTERNAL_ID};
+use landfall_e2e::deployed::{self, Before};
 use landfall_e2e::exposed::{self, Secret};
 use landfall_e2e::source::{Source, seed};
 use landfall_e2e::{Migration, Stack, poll, raw, unique};
@@ -66,11 +67,37 @@ async fn vsphere(stack: &Stack, source: Source) -> Source {
     controlled(stack, source, "vsphere", &secret).await
 }
 
+/// The functions that talk to Cloud Migration Factory.
+const OF_FACTORY: [&str; 4] = [
+    "finalize-cutover",
+    "prepare-source",
+    "rollback",
+    "validate-input",
+];
+
+/// Has Cloud Migration Factory signed in to, which a local stack does not ask for: with a secret of this run, under the
+/// prefix that the functions may read. What they were before.
+async fn sign_in_to_factory(stack: &Stack, run: &str) -> Vec<Before> {
+    let name = format!("landfall/source/e2e-{run}-factory");
+    let password = format!("cmf-password-{}", unique());
+    let content = json!({"username": "landfall@cmf.local", "password": password});
+    let create = stack.secrets.create_secret().name(&name);
+    let create = create.secret_string(content.to_string());
+    create.send().await.expect("CreateSecret");
+    let mut before = Vec::new();
+    for function in OF_FACTORY {
+        let variable = "LANDFALL_CMF_SECRET_ID";
+        before.push(deployed::with_variable(stack, function, variable, &name).await);
+    }
+    before
+}
+
 /// What must not be read: all that Secrets Manager holds, what the stack itself signs with, and whatever STS and the
 /// functions' own roles have for keys.
 async fn secrets(stack: &Stack) -> Vec<Secret> {
     let mut secrets = exposed::kept_secrets(stack).await;
     secrets.extend(exposed::session_keys());
+    secrets.extend(exposed::access_tokens(stack).await);
     secrets.extend(Secret::value(
         "the signing secret",
         stack.info.callback_secret.trim_start_matches("whsec_"),
@@ -88,6 +115,7 @@ async fn secrets(stack: &Stack) -> Vec<Secret> {
 async fn no_secret_can_be_read_anywhere() {
     let (stack, run, since) = (Stack::load().await, unique(), Timestamp::now());
     account::let_in(&stack).await;
+    let before = sign_in_to_factory(&stack, &run).await;
     let events = exposed::listen(&stack, &run).await;
     let source = |name: &str| Source::new(&stack, &run, name);
     let good = azure(&stack, source("azure")).await;
@@ -117,6 +145,9 @@ async fn no_secret_can_be_read_anywhere() {
         migration.states(execution).await;
     }
     sweeps.abort();
+    for function in &before {
+        deployed::restore(&stack, function).await;
+    }
     let correlations = sources.map(|source| source.message().1);
     let said = events.drain(&stack, &correlations).await;
     events.close(&stack).await;
@@ -147,6 +178,10 @@ async fn no_secret_can_be_read_anywhere() {
         secrets.iter().any(|it| it.what.contains(&run)),
         "the run's own secret"
     );
+    for of in ["azure", "cmf", "vim", "vsphere"] {
+        let token = format!("an access token of {of}");
+        assert!(secrets.iter().any(|it| it.what == token), "{token}");
+    }
     assert_eq!(exposed::found(&all, &secrets), Vec::<String>::new());
 }
 

@@ -64,6 +64,7 @@ async fn dispatch(
             sim.world().calls.clear();
             Ok(json!({}))
         }
+        ("GET", "tokens") => Ok(json!(sim.world().sources.tokens)),
         ("GET", "clock") => Ok(clock(&sim.world())),
         ("POST", "clock") => set_clock(&mut sim.world(), &parse(body)?, sim.now()),
         ("GET", "callbacks") => Ok(json!(sim.world().sink.received)),

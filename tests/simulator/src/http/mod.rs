@@ -210,7 +210,9 @@ async fn source(
                 &mut world,
                 method,
                 &path,
-                headers.contains_key(header::AUTHORIZATION),
+                headers
+                    .get(header::AUTHORIZATION)
+                    .and_then(|it| it.to_str().ok()),
                 &input,
             ),
         };

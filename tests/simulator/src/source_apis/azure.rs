@@ -11,21 +11,23 @@ pub fn answer(
     world: &mut World,
     method: &str,
     path: &str,
-    authorized: bool,
+    authorization: Option<&str>,
     body: &Value,
 ) -> Answer {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     if let ("POST", [_, "oauth2", "v2.0", "token"]) = (method, &parts[..]) {
+        let token = world.sources.tokens.hand_out("azure");
         return Answer::new(
             200,
-            json!({"token_type": "Bearer", "expires_in": 3599, "access_token": "simulated"}),
+            json!({"token_type": "Bearer", "expires_in": 3599, "access_token": token}),
         );
     }
-    if !authorized {
+    let token = authorization.and_then(|header| header.strip_prefix("Bearer "));
+    if !token.is_some_and(|token| world.sources.tokens.knows("azure", token)) {
         return failure(
             401,
             "AuthenticationFailed",
-            "Authentication failed. The 'Authorization' header is missing.",
+            "Authentication failed. The 'Authorization' header is missing, or its token is none of ours.",
         );
     }
     let [

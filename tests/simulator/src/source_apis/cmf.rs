@@ -7,9 +7,6 @@ use serde_json::{Value, json};
 
 use super::{Answer, SourceApis};
 
-/// The token that every sign-in gives.
-const TOKEN: &str = "simulated-id-token";
-
 /// The password that nobody has.
 const WRONG: &str = "wrong";
 
@@ -55,9 +52,10 @@ pub fn same(one: &Value, other: &Value) -> bool {
 pub fn answer(apis: &mut SourceApis, request: &Request<'_>, wants_token: bool) -> Answer {
     let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     if let ("POST", ["login"]) = (request.method, &parts[..]) {
-        return sign_in(request.body);
+        return sign_in(apis, request.body);
     }
-    if wants_token && request.authorization != Some(TOKEN) {
+    let known = |token| apis.tokens.knows("cmf", token);
+    if wants_token && !request.authorization.is_some_and(known) {
         return Answer::new(401, json!({"message": "Unauthorized"}));
     }
     match (request.method, &parts[..]) {
@@ -80,10 +78,12 @@ pub fn answer(apis: &mut SourceApis, request: &Request<'_>, wants_token: bool) -
     }
 }
 
-fn sign_in(body: &Value) -> Answer {
+fn sign_in(apis: &mut SourceApis, body: &Value) -> Answer {
     let given = |member: &str| body[member].as_str().filter(|text| !text.is_empty());
     match (given("username"), given("password")) {
-        (Some(_), Some(password)) if password != WRONG => Answer::new(200, json!(TOKEN)),
+        (Some(_), Some(password)) if password != WRONG => {
+            Answer::new(200, apis.tokens.hand_out("cmf").into())
+        }
         // The real one answers with a bare text.
         _ => Answer::new(400, json!("Incorrect username or password")),
     }
@@ -209,7 +209,8 @@ mod tests {
             answer(apis, &request, true).status
         };
         assert_eq!(asks(&mut apis, token.as_str()), 200);
-        for bad in [None, Some("x"), Some("Bearer simulated-id-token")] {
+        let bearer = format!("Bearer {}", token.as_str().unwrap());
+        for bad in [None, Some("x"), Some(bearer.as_str())] {
             assert_eq!(asks(&mut apis, bad), 401, "{bad:?}");
         }
     }

@@ -4,6 +4,7 @@
 pub mod azure;
 pub mod cmdb;
 pub mod cmf;
+pub mod tokens;
 pub mod vsphere;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ pub struct SourceApis {
     pub snapshots: BTreeMap<String, Value>,
     /// The vCenter Server.
     pub vsphere: vsphere::Vsphere,
+    /// What whoever signed in was given.
+    pub tokens: tokens::Tokens,
 }
 
 /// An answer of one of them.

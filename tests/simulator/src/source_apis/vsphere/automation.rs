@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Request, SHUTDOWN, machine, new_session, signs_in};
+use super::{Request, SHUTDOWN, machine, signs_in};
 use crate::source_apis::Answer;
 use crate::world::World;
 use crate::world::machine::PowerKind;
@@ -13,7 +13,7 @@ pub(super) fn answer(world: &mut World, request: &Request<'_>, path: &[&str]) ->
         if !signs_in(request.authorization) {
             return unauthenticated();
         }
-        let session = new_session();
+        let session = world.sources.tokens.hand_out("vsphere");
         world.sources.vsphere.sessions.insert(session.clone());
         return Answer::new(201, session.into());
     }

@@ -10,7 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::Answer;
 use crate::world::World;
@@ -157,8 +156,4 @@ fn machine<'a>(world: &'a mut World, id: &str) -> Option<&'a mut Machine> {
 fn signs_in(authorization: Option<&str>) -> bool {
     let wanted = STANDARD.encode(format!("{USERNAME}:{PASSWORD}"));
     authorization.and_then(|header| header.strip_prefix("Basic ")) == Some(wanted.as_str())
-}
-
-fn new_session() -> String {
-    Uuid::new_v4().simple().to_string()
 }

@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use super::{
     PASSWORD, RECENT, Request, SESSION_HEADER, SNAPSHOT, Snapshot, Task, USERNAME, machine,
-    new_session,
 };
 use crate::source_apis::Answer;
 use crate::world::World;
@@ -31,7 +30,7 @@ pub(super) fn answer(
                 "Cannot complete login: incorrect name or password.",
             );
         }
-        let session = new_session();
+        let session = world.sources.tokens.hand_out("vim");
         world.sources.vsphere.vim_sessions.insert(session.clone());
         let user = json!({"_typeName": "UserSession", "key": session, "userName": USERNAME});
         return Answer::new(200, user).with_header(SESSION_HEADER, session);
