@@ -235,6 +235,14 @@ locals {
         "${local.any_region_ssm}:${local.account}:managed-instance/*", "${local.any_region_ec2}:instance/*",
       ]
     }
+    # The same, for an instance that was launched: no machine from elsewhere.
+    target-commands = {
+      actions = ["ssm:SendCommand"]
+      resources = [
+        "${local.any_region_ssm}::document/AWS-RunShellScript", "${local.any_region_ssm}::document/AWS-RunPowerShellScript",
+        "${local.any_region_ec2}:instance/*",
+      ]
+    }
     source-command-results = {
       actions   = ["ssm:GetCommandInvocation"] # no resource-level permissions
       resources = ["*"]

@@ -125,7 +125,11 @@ locals {
       reserved_concurrency = null
       environment          = {}
       optional             = {}
-      access               = ["mgn-servers", "mgn-lifecycle", "instances-read", "instance-status", "target-accounts"]
+      access = [
+        "mgn-servers", "mgn-lifecycle", "mgn-launch-settings-read", "mgn-replication-settings-read", "launch-template-read",
+        "instances-read", "instance-status", "source-nodes", "target-commands", "source-command-results",
+        "target-accounts",
+      ]
     }
     finalize-cutover = {
       timeout              = 300

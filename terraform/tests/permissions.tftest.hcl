@@ -75,7 +75,7 @@ run "who_may" {
       "mgn:UpdateReplicationConfiguration" = "prepare-source"
       "route53:ChangeResourceRecordSets"   = "finalize-cutover rollback"
       "states:SendTaskSuccess"             = "watch-migrations"
-      "ssm:SendCommand"                    = "prepare-source"
+      "ssm:SendCommand"                    = "prepare-source verify-migration"
     }
     error_message = "A call that changes the world is allowed to another function than the one whose work it is."
   }
@@ -130,7 +130,9 @@ run "exactly" {
         ]
         verify-migration = [
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:DescribeInstanceStatus", "ec2:DescribeInstances",
-          "events:PutEvents", "mgn:ChangeServerLifeCycleState", "mgn:DescribeSourceServers",
+          "ec2:DescribeLaunchTemplateVersions", "events:PutEvents", "mgn:ChangeServerLifeCycleState",
+          "mgn:DescribeSourceServers", "mgn:GetLaunchConfiguration", "mgn:GetReplicationConfiguration",
+          "ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation", "ssm:ListCommandInvocations", "ssm:SendCommand",
         ]
         finalize-cutover = [
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:CreateTags",

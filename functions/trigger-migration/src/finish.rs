@@ -39,7 +39,6 @@ pub(crate) async fn started(
             instance_id: None,
             verified_at: None,
         });
-        record.done.health_rounds = 0;
         record.held = None;
         let (to, event) = match action {
             LaunchAction::Test => (Status::Testing, EventType::TestLaunchStarted),

@@ -144,8 +144,15 @@ pub const VERIFY_MIGRATION: Actions = Actions {
     direct: &[
         "ec2:DescribeInstanceStatus",
         "ec2:DescribeInstances",
+        "ec2:DescribeLaunchTemplateVersions",
         "mgn:ChangeServerLifeCycleState",
         "mgn:DescribeSourceServers",
+        "mgn:GetLaunchConfiguration",
+        "mgn:GetReplicationConfiguration",
+        "ssm:DescribeInstanceInformation",
+        "ssm:GetCommandInvocation",
+        "ssm:ListCommandInvocations",
+        "ssm:SendCommand",
     ],
     via_service: &[],
 };

@@ -66,6 +66,10 @@ event_types! {
     TestVerified,
     /// MGN was told that testing is done.
     CutoverReady,
+    /// Nothing speaks against the cutover, or the request overrides what does; `evidence` has the test and the source's answers.
+    CutoverCleared,
+    /// The test that was passed does not cover the cutover any more; `evidence.findings` says why.
+    CutoverRefused,
     /// MGN accepted a cutover launch.
     CutoverLaunchStarted,
     /// The cutover instance exists.

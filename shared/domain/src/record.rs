@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::error::StageError;
 use crate::finding::Finding;
+use crate::health::{Baseline, Health};
 use crate::replication::stall::Stall;
 use crate::request::MigrationRequest;
 use crate::status::Status;
@@ -134,9 +135,12 @@ pub struct Done {
     /// The cutover launch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cutover: Option<Launch>,
-    /// How often the health checks of the latest launch were tried without success.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub health_rounds: u32,
+    /// How the health checks of the latest launch stand, with what they saw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// What was looked at just before the cutover.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
     /// DNS records changed, each with what was there before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<DnsChange>,
@@ -170,14 +174,6 @@ impl Done {
             LaunchAction::Cutover => &mut self.cutover,
         }
     }
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 /// An SSM command.

@@ -3,6 +3,7 @@
 //! The wire contract is `schemas/migration-request.schema.json`; these types are what a message that passed it
 //! deserializes to. Unknown fields are refused in both places.
 
+pub mod health;
 mod source;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+pub use health::{DnsCheck, HealthCheck, HttpCheck, SsmCheck, Statuses, TcpCheck};
 pub use source::{SourceControl, SourceControlKind};
 
 /// The tenant of a request that names none.
@@ -251,56 +253,6 @@ pub struct Agent {
     pub devices: Vec<String>,
 }
 
-/// What must answer on the target. `{instanceId}` and `{privateIp}` in `url` and `host` stand for the target's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "lowercase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
-pub enum HealthCheck {
-    /// A GET whose answer must have the expected status, and hold the expected text.
-    Http {
-        /// The address to GET.
-        url: String,
-        /// The status that counts as healthy.
-        #[serde(default = "default_expected_status")]
-        expected_status: u16,
-        /// A text the body must contain.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        expected_body: Option<String>,
-        /// How often it is tried before it decides.
-        #[serde(default = "default_attempts")]
-        attempts: u32,
-        /// How long one try may take.
-        #[serde(default = "default_timeout_seconds")]
-        timeout_seconds: u32,
-    },
-    /// A TCP connection that must be accepted.
-    Tcp {
-        /// The host to connect to.
-        host: String,
-        /// The port to connect to.
-        port: u16,
-        /// How often it is tried before it decides.
-        #[serde(default = "default_attempts")]
-        attempts: u32,
-        /// How long one try may take.
-        #[serde(default = "default_timeout_seconds")]
-        timeout_seconds: u32,
-    },
-}
-
-impl HealthCheck {
-    /// How often the check is tried before its failure decides.
-    pub const fn attempts(&self) -> u32 {
-        match self {
-            Self::Http { attempts, .. } | Self::Tcp { attempts, .. } => *attempts,
-        }
-    }
-}
-
 /// The type of a DNS record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -371,6 +323,9 @@ pub struct Policy {
     /// Allows a cutover that no test of the same settings preceded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_untested_cutover: bool,
+    /// Why; for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untested_cutover_reason: Option<String>,
     /// Allows a change that makes MGN copy every disk again, which another KMS key is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_resync: bool,
@@ -379,6 +334,13 @@ pub struct Policy {
 impl Policy {
     fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Why a cutover is allowed that no test of the same settings preceded.
+    pub fn untested_cutover_reason(&self) -> &str {
+        let reason = self.untested_cutover_reason.as_deref();
+        // The schema asks for one; a record that was accepted before it did has none.
+        reason.unwrap_or("no reason was asked for when the request was accepted")
     }
 
     /// The lag limit in force.
@@ -447,16 +409,6 @@ fn soak_within_limit<'de, D: Deserializer<'de>>(source: D) -> Result<Option<u32>
 
 fn default_tenant() -> String {
     DEFAULT_TENANT.to_owned()
-}
-const fn default_expected_status() -> u16 {
-    200
-}
-/// Enough, with the workflow's pauses of 15 to 60 seconds, for an application that needs minutes to start.
-const fn default_attempts() -> u32 {
-    10
-}
-const fn default_timeout_seconds() -> u32 {
-    5
 }
 const fn default_ttl() -> u32 {
     60

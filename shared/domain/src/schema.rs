@@ -9,7 +9,7 @@ use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 use crate::finding::Finding;
-use crate::request::MigrationRequest;
+use crate::request::{MigrationRequest, health};
 
 pub use keys::repeated as repeated_keys;
 
@@ -98,12 +98,16 @@ pub fn parse(body: &str) -> Result<MigrationRequest, Rejection> {
     if !findings.is_empty() {
         return Err(reject(reason, findings));
     }
-    serde_json::from_value(value.clone()).map_err(|error| {
+    let request: MigrationRequest = serde_json::from_value(value.clone()).map_err(|error| {
         reject(
             "SCHEMA_INVALID",
             vec![Finding::blocking("SCHEMA_INVALID", "", format!("{error}."))],
         )
-    })
+    })?;
+    match health::faults(&request.health_checks) {
+        faults if faults.is_empty() => Ok(request),
+        faults => Err(reject("SCHEMA_INVALID", faults)),
+    }
 }
 
 /// The first `limit` findings, and one [`MORE`] that counts the others. A list that is cut already can be cut

@@ -27,7 +27,7 @@ const SYNC: u32 = 300;
 const NO_SUBNET: &str = "subnet-0fffffffffffffff0";
 
 /// The states of a migration that does everything, in the order of the design.
-const ALL_STATES: [&str; 20] = [
+const ALL_STATES: [&str; 21] = [
     "ClaimMigration",
     "ValidateInput",
     "PrepareSource",
@@ -41,6 +41,7 @@ const ALL_STATES: [&str; 20] = [
     "LaunchTest",
     "VerifyTest",
     "SwitchWanted",
+    "BeforeCutover",
     "LaunchCutover",
     "VerifyCutover",
     "SoakWanted",

@@ -1,75 +1,28 @@
 //! A cutover needs a test of the same launch settings.
 
 use jiff::Timestamp;
+use landfall_domain::launch::{self, Launching};
 use landfall_domain::record::TestEvidence;
 use landfall_domain::request::MigrationRequest;
 use landfall_domain::{Finding, WorkflowPlan};
 
-/// How old a test may be, in days, where the request does not say: a test tells less with every change to
-/// the source.
-const DEFAULT_MAX_AGE_DAYS: u32 = 30;
-
-/// Checks the evidence of a test, for a request that switches without testing first.
+/// Checks the evidence of a test, for a request that switches without testing first. What is there by then is looked at
+/// again just before the cutover.
 pub(super) fn check(
     request: &MigrationRequest,
     evidence: Option<&TestEvidence>,
     settings_digest: &str,
     now: Timestamp,
-) -> Option<Finding> {
+) -> Vec<Finding> {
     let plan = WorkflowPlan::of(request);
-    if !plan.switch || plan.validate || request.policy.allow_untested_cutover {
-        return None;
+    if !plan.switch || plan.validate {
+        return Vec::new();
     }
-    let finding = |code, message: String| {
-        Finding::blocking(code, "/steps", message).remedy(
-            "Add the step validate, or set policy.allowUntestedCutover to cut over untested.",
-        )
+    let launching = Launching {
+        requested: settings_digest,
+        effective: None,
     };
-    let Some(evidence) = evidence else {
-        return Some(
-            finding(
-                "TEST_MISSING",
-                "the request switches without validate, and no test of this migration has passed."
-                    .into(),
-            )
-            .evidence("no test", "a test that passed"),
-        );
-    };
-    if evidence.settings_digest != settings_digest {
-        return Some(
-            finding(
-                "LAUNCH_SETTINGS_CHANGED_SINCE_TEST",
-                format!(
-                    "the launch settings are not those that were tested on {}.",
-                    evidence.verified_at
-                ),
-            )
-            .evidence(settings_digest, evidence.settings_digest.as_str()),
-        );
-    }
-    let days = request
-        .policy
-        .test_max_age_days
-        .unwrap_or(DEFAULT_MAX_AGE_DAYS);
-    let limit_seconds = i64::from(days) * 86_400;
-    let age_seconds = evidence
-        .verified_at
-        .parse::<Timestamp>()
-        .map_or(i64::MAX, |at| now.duration_since(at).as_secs());
-    (age_seconds > limit_seconds).then(|| {
-        finding(
-            "TEST_TOO_OLD",
-            format!(
-                "the last test passed on {}; at most {days} days are allowed.",
-                evidence.verified_at
-            ),
-        )
-        .evidence(
-            evidence.verified_at.as_str(),
-            format!("at most {days} days ago"),
-        )
-        .remedy("Add the step validate, or raise policy.testMaxAgeDays.")
-    })
+    launch::untested(request, evidence, launching, now)
 }
 
 #[cfg(test)]
@@ -96,7 +49,21 @@ mod tests {
             (json!({"steps": ["validate", "switch"]}), None, None),
             (json!({"steps": ["replicate"]}), None, None),
             (switch(), None, Some("TEST_MISSING")),
-            (with(json!({"allowUntestedCutover": true})), None, None),
+            (
+                with(json!({"allowUntestedCutover": true, "untestedCutoverReason": "no time"})),
+                None,
+                Some("warning: TEST_MISSING"),
+            ),
+            (
+                with(json!({"allowUntestedCutover": true, "untestedCutoverReason": "no time"})),
+                fresh(),
+                None,
+            ),
+            (
+                with(json!({"allowUntestedCutover": true, "untestedCutoverReason": "no time"})),
+                tested("other", "2026-11-20T12:00:00Z"),
+                Some("warning: LAUNCH_SETTINGS_CHANGED_SINCE_TEST"),
+            ),
             (switch(), fresh(), None),
             (
                 switch(),
@@ -121,9 +88,19 @@ mod tests {
             ),
         ];
         for (changes, evidence, expected) in table {
-            let finding = check(&request(changes.clone()), evidence.as_ref(), "same", now);
-            assert_helpful(finding.as_slice());
-            assert_eq!(finding.map(|f| f.code).as_deref(), expected, "{changes}");
+            let findings = check(&request(changes.clone()), evidence.as_ref(), "same", now);
+            assert_helpful(&findings);
+            let said: Vec<String> = findings
+                .iter()
+                .map(|finding| match finding.is_blocking() {
+                    true => finding.code.clone(),
+                    false => {
+                        assert!(finding.message.ends_with(": no time"), "{finding:?}");
+                        format!("warning: {}", finding.code)
+                    }
+                })
+                .collect();
+            assert_eq!(said, Vec::from_iter(expected), "{changes}");
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::finding::Finding;
 use crate::request::MigrationRequest;
 
 pub use disks::{Device, check_disks};
-pub use gates::{changed_since_test, resync};
+pub use gates::{Launching, changed_since_test, resync, untested};
 
 /// The right-sizing method that leaves the template's instance type alone.
 pub const RIGHT_SIZING_OFF: &str = "NONE";

@@ -345,3 +345,78 @@ fn a_cutover_of_other_settings_than_were_tested_needs_a_new_test() {
     // The pre-flight has said so; here nothing was changed.
     assert_eq!(code(&untested), None);
 }
+
+#[test]
+fn a_test_covers_a_cutover_of_the_same_settings_for_a_while() {
+    let now: jiff::Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+    let tested = |requested: &str, effective: Option<&str>, at: &str| TestEvidence {
+        settings_digest: requested.into(),
+        effective_digest: effective.map(str::to_owned),
+        verified_at: at.into(),
+        job_id: "mgnjob-1".into(),
+    };
+    let (fresh, old) = ("2026-11-20T12:00:00Z", "2026-10-01T12:00:00Z");
+    let changed = "LAUNCH_SETTINGS_CHANGED_SINCE_TEST";
+    let table = [
+        (None, Some("there"), &["TEST_MISSING"][..]),
+        (
+            Some(tested("said", Some("there"), fresh)),
+            Some("there"),
+            &[],
+        ),
+        (Some(tested("said", Some("there"), fresh)), None, &[]),
+        (Some(tested("said", None, fresh)), Some("there"), &[]),
+        (
+            Some(tested("said", Some("then"), fresh)),
+            Some("there"),
+            &[changed],
+        ),
+        (
+            Some(tested("other", Some("then"), fresh)),
+            Some("there"),
+            &[changed],
+        ),
+        (
+            Some(tested("said", Some("there"), old)),
+            Some("there"),
+            &["TEST_TOO_OLD"],
+        ),
+        (
+            Some(tested("said", Some("then"), old)),
+            Some("there"),
+            &[changed, "TEST_TOO_OLD"],
+        ),
+        (
+            Some(tested("said", Some("there"), "unreadable")),
+            None,
+            &["TEST_TOO_OLD"],
+        ),
+    ];
+    for (evidence, effective, expected) in table {
+        let launching = Launching {
+            requested: "said",
+            effective,
+        };
+        let mut request = record().request;
+        let found = untested(&request, evidence.as_ref(), launching, now);
+        let codes: Vec<_> = found.iter().map(|it| it.code.as_str()).collect();
+        assert_eq!(codes, expected, "{evidence:?}");
+        assert!(
+            found
+                .iter()
+                .all(|it| it.is_blocking() && !it.remedy.is_empty())
+        );
+        // Allowed all the same: the same findings, told with the reason.
+        request.policy.allow_untested_cutover = true;
+        request.policy.untested_cutover_reason = Some("no time".into());
+        let told = untested(&request, evidence.as_ref(), launching, now);
+        assert_eq!(told.len(), found.len());
+        for (told, found) in told.iter().zip(&found) {
+            assert_eq!((&told.code, &told.found), (&found.code, &found.found));
+            assert!(
+                !told.is_blocking() && told.message.ends_with("no time"),
+                "{told:?}"
+            );
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! One port for everything: which service a request is for, by path and headers.
 
 mod aws;
+mod health;
 mod reply;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,6 @@ use crate::control;
 use crate::sim::Sim;
 use crate::source_apis::{Answer, azure, cmdb, cmf, vsphere};
 use crate::switches::Switch;
-use crate::world::BOOT;
 
 /// No request of any simulated service is larger.
 const LARGEST: usize = 8 << 20;
@@ -51,7 +51,8 @@ pub(crate) async fn route(State(sim): State<Arc<Sim>>, request: Request) -> Resp
     match first {
         "_sim" => plain(&control::answer(&sim, method, rest, &query, &body).await),
         "sink" if method == "POST" => sink(&sim, rest, &parts.headers, &body),
-        "targets" if method == "GET" => plain(&target(&sim, rest)),
+        "targets" if method == "GET" => plain(&health::target(&sim.world(), rest)),
+        "sources" if method == "GET" => plain(&health::source(&sim.world(), rest)),
         "cmf" | "cmdb" | "azure" | "vsphere" => {
             source(&sim, first, method, rest, &query, &parts.headers, &body).await
         }
@@ -99,51 +100,6 @@ fn sink(sim: &Sim, name: &str, headers: &HeaderMap, body: &Bytes) -> Response {
     StatusCode::from_u16(status)
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
         .into_response()
-}
-
-/// The application on a target instance.
-fn target(sim: &Sim, path: &str) -> Answer {
-    let Some((id, "health")) = path.split_once('/') else {
-        return Answer::new(404, json!({"error": "ask for /targets/{instance}/health"}));
-    };
-    let world = sim.world();
-    let found = world.everywhere().find_map(|(_, local)| {
-        let mut servers = local.servers.values();
-        servers.find_map(|s| Some((s, s.launched.as_ref().filter(|l| l.instance_id == id)?.at)))
-    });
-    let Some((server, at)) = found else {
-        let comes = world
-            .everywhere()
-            .flat_map(|(_, local)| &local.jobs)
-            .filter(|j| j.unfinished())
-            .flat_map(|j| &j.participants)
-            .any(|p| p.instance_id.as_deref() == Some(id));
-        return if comes {
-            Answer::new(503, json!({"status": "launching"}))
-        } else {
-            Answer::new(
-                404,
-                json!({"error": format!("no target instance {id} is alive")}),
-            )
-        };
-    };
-    let machine = world.machine_of(server);
-    if world.now < at + BOOT {
-        return Answer::new(
-            503,
-            json!({"status": "booting", "hostname": server.hostname}),
-        );
-    }
-    if machine.is_some_and(|m| !m.healthy) {
-        return Answer::new(
-            503,
-            json!({"status": "unhealthy", "hostname": server.hostname}),
-        );
-    }
-    Answer::new(
-        200,
-        json!({"status": "ok", "hostname": server.hostname, "sourceVmId": server.user_provided_id, "instanceId": id}),
-    )
 }
 
 async fn source(

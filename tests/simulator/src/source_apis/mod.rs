@@ -46,7 +46,7 @@ impl Answer {
         }
     }
 
-    fn with_header(mut self, name: &'static str, value: String) -> Self {
+    pub(crate) fn with_header(mut self, name: &'static str, value: String) -> Self {
         self.header = Some((name, value));
         self
     }

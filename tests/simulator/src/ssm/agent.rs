@@ -1,4 +1,5 @@
-//! What a command does on its node: installing the replication agent is simulated, anything else just succeeds.
+//! What a command does on its node: installing the replication agent is simulated; of any other script, lines of `echo`
+//! print and a line of `exit` ends it, and all else just succeeds.
 
 use regex::Regex;
 
@@ -24,8 +25,27 @@ pub(super) fn is_installation(script: &str) -> bool {
         || script.contains("AwsReplicationWindowsInstaller")
 }
 
+/// A script that installs nothing.
+fn plain(script: &str) -> Outcome {
+    let mut outcome = done("");
+    for line in script.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("echo ") {
+            outcome.stdout.push_str(text);
+            outcome.stdout.push('\n');
+        } else if let Some(code) = line
+            .strip_prefix("exit ")
+            .and_then(|code| code.parse().ok())
+        {
+            outcome.code = code;
+            break;
+        }
+    }
+    outcome
+}
+
 pub(super) fn run(world: &mut World, invocation: &Invocation) -> Outcome {
-    let Some(machine) = world.machine_by_node(&invocation.instance_id).cloned() else {
+    let node = world.node(&invocation.instance_id);
+    let Some(machine) = node.map(|(_, machine, _)| machine.clone()) else {
         return Outcome {
             code: 1,
             stdout: String::new(),
@@ -34,7 +54,7 @@ pub(super) fn run(world: &mut World, invocation: &Invocation) -> Outcome {
     };
     let script = &invocation.script;
     if !is_installation(script) {
-        return done("");
+        return plain(script);
     }
     let connected = world.here.servers.values().any(|s| {
         s.user_provided_id.as_deref() == Some(&machine.source_vm_id) && s.connected() && !s.archived
@@ -120,6 +140,13 @@ mod tests {
                 "{script}"
             );
         }
+    }
+
+    #[test]
+    fn a_plain_script_prints_and_ends_as_it_says() {
+        let outcome = plain("set -e\n  echo no space\nexit 3\necho never");
+        assert_eq!((outcome.stdout.as_str(), outcome.code), ("no space\n", 3));
+        assert_eq!(plain("true").code, 0);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Systems Manager Run Command for the source machines. Installing the replication agent is the one command
-//! that does something: it makes the server appear in MGN.
+//! Systems Manager Run Command for the source machines, and for the target instances that were launched of them.
+//! Installing the replication agent is the one command that does something: it makes the server appear in MGN.
 
 mod agent;
 
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::error::{ApiError, ApiResult};
-use crate::world::World;
 use crate::world::effect::{Effect, EventRecord};
 use crate::world::machine::Machine;
 use crate::world::place::Place;
+use crate::world::{BOOT, World};
 
 const INSTALLATION: SignedDuration = SignedDuration::from_secs(60);
 const OTHER: SignedDuration = SignedDuration::from_secs(5);
@@ -113,9 +113,23 @@ impl World {
         }));
     }
 
-    fn machine_by_node(&self, instance_id: &str) -> Option<&Machine> {
-        self.machines_here()
-            .find(|m| m.ssm_instance_id.as_deref() == Some(instance_id))
+    /// Every node here: its ID, the machine behind it, and whether its agent answers. A target's does once it has booted.
+    fn nodes(&self) -> impl Iterator<Item = (&str, &Machine, bool)> {
+        let sources = self.machines_here().filter_map(|machine| {
+            let online = machine.ssm_online && machine.running;
+            Some((machine.ssm_instance_id.as_deref()?, machine, online))
+        });
+        let targets = self.here.servers.values().filter_map(|server| {
+            let (launched, machine) = (server.launched.as_ref()?, self.machine_of(server)?);
+            let booted = self.now >= launched.at + BOOT;
+            let online = booted && machine.ssm_online;
+            Some((launched.instance_id.as_str(), machine, online))
+        });
+        sources.chain(targets)
+    }
+
+    fn node(&self, instance_id: &str) -> Option<(&str, &Machine, bool)> {
+        self.nodes().find(|(id, ..)| *id == instance_id)
     }
 }
 
@@ -129,17 +143,17 @@ fn describe(world: &World, input: &Value) -> ApiResult {
         }
     }
     let mut items = Vec::new();
-    for machine in world.machines_here() {
-        let Some(node) = &machine.ssm_instance_id else {
-            continue;
-        };
+    for (node, machine, online) in world.nodes() {
+        let is_source = machine.ssm_instance_id.as_deref() == Some(node);
         let mut fits = true;
         for (key, wanted) in &filters {
             let actual = match key.as_str() {
-                "InstanceIds" => Some(node.as_str()),
-                "PingStatus" => Some(ping(machine)),
+                "InstanceIds" => Some(node),
+                "PingStatus" => Some(ping(online)),
                 "PlatformTypes" => Some(machine.os.platform_type()),
                 "ResourceType" => Some("ManagedInstance"),
+                // A target's own tags are EC2's.
+                tag if tag.starts_with("tag:") && !is_source => None,
                 "tag:landfall:sourceVmId" => Some(machine.source_vm_id.as_str()),
                 tag if tag.starts_with("tag:") => machine.tags.get(&tag[4..]).map(String::as_str),
                 "AgentVersion" => Some("3.3.987.0"),
@@ -153,16 +167,16 @@ fn describe(world: &World, input: &Value) -> ApiResult {
             fits &= actual.is_some_and(|actual| wanted.iter().any(|w| w == actual));
         }
         if fits {
-            items.push(information(world, machine, node));
+            items.push(information(world, machine, node, online));
         }
     }
     page(&items, input, "InstanceInformationList")
 }
 
-fn information(world: &World, machine: &Machine, node: &str) -> Value {
+fn information(world: &World, machine: &Machine, node: &str, online: bool) -> Value {
     let windows = machine.os.platform_type() == "Windows";
     json!({
-        "InstanceId": node, "PingStatus": ping(machine), "LastPingDateTime": world.clock.wall(world.now).as_second(),
+        "InstanceId": node, "PingStatus": ping(online), "LastPingDateTime": world.clock.wall(world.now).as_second(),
         "AgentVersion": "3.3.987.0", "IsLatestVersion": true, "PlatformType": machine.os.platform_type(),
         "PlatformName": if windows { "Microsoft Windows Server 2022 Datacenter" } else { "Ubuntu" },
         "PlatformVersion": if windows { "10.0.20348" } else { "22.04" }, "ResourceType": "ManagedInstance",
@@ -172,12 +186,8 @@ fn information(world: &World, machine: &Machine, node: &str) -> Value {
     })
 }
 
-fn ping(machine: &Machine) -> &'static str {
-    if machine.ssm_online && machine.running {
-        "Online"
-    } else {
-        "ConnectionLost"
-    }
+fn ping(online: bool) -> &'static str {
+    if online { "Online" } else { "ConnectionLost" }
 }
 
 fn send(world: &mut World, input: &Value) -> ApiResult {
@@ -220,8 +230,7 @@ fn send(world: &mut World, input: &Value) -> ApiResult {
     };
     if input["InstanceIds"].is_array() {
         for node in &nodes {
-            let machine = world.machine_by_node(node).filter(|m| ping(m) == "Online");
-            let Some(machine) = machine else {
+            let Some((_, machine, true)) = world.node(node) else {
                 return Err(json_error(
                     "InvalidInstanceId",
                     "Instances not in a valid state for account",

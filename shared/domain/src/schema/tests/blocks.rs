@@ -104,7 +104,10 @@ fn each_kind_of_source_control_names_what_it_needs() {
 
 /// Every request's part that the documentation shows.
 fn documented() -> Vec<Value> {
-    let text = include_str!("../../../../../docs/SOURCES.md");
+    blocks_of(include_str!("../../../../../docs/SOURCES.md"))
+}
+
+fn blocks_of(text: &str) -> Vec<Value> {
     let blocks = text.split("```json\n").skip(1);
     blocks
         .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
@@ -253,4 +256,127 @@ fn new_settings_count_for_the_digest_and_old_requests_keep_theirs() {
     let disk = json!([{"deviceName": "/dev/xvda", "volumeType": "gp2"}]);
     assert_ne!(digest(&[("disks", disk)]), before);
     assert_ne!(digest(&[("kmsKeyId", json!("alias/volumes"))]), before);
+}
+
+#[test]
+fn each_kind_of_health_check_takes_its_own_members() {
+    let http = |members: Value| {
+        let mut check = json!({"kind": "http", "url": "https://{privateIp}/"});
+        let Value::Object(members) = members else {
+            unreachable!()
+        };
+        check.as_object_mut().unwrap().extend(members);
+        check
+    };
+    let accepted = json!([
+        http(json!({})),
+        http(json!({
+            "expectedStatus": [200, 204], "expectedHeaders": {"X-Version": "2"}, "expectedBody": "ok",
+            "bodyPattern": "build [0-9]+", "hostHeader": "shop.example.com", "tlsVerify": false,
+            "source": {"url": "http://10.9.0.10/"}, "maxLatencyRatio": 2.5, "phases": ["cutover"],
+            "attempts": 3, "intervalSeconds": 30, "timeoutSeconds": 9,
+        })),
+        {"kind": "tcp", "host": "{privateIp}", "port": 22, "intervalSeconds": 1},
+        {"kind": "dns", "name": "shop.example.com", "expected": ["{privateIp}", "10.0.0.1", "fd00::1"]},
+        {"kind": "dns", "name": "{instanceId}.corp"},
+        {"kind": "ssm", "commands": ["systemctl is-active shop"], "expectedExitCode": 3, "timeoutSeconds": 300},
+    ]);
+    let body = with(&[("healthChecks", accepted)]);
+    let request = parse(&body).unwrap();
+    let again = parse(&serde_json::to_string(&request).unwrap()).unwrap();
+    assert_eq!(request, again);
+    assert_eq!(request.digest().unwrap(), again.digest().unwrap());
+
+    for (check, pointer) in [
+        (http(json!({"expectedStatus": 99})), "expectedStatus"),
+        (http(json!({"expectedStatus": []})), "expectedStatus"),
+        (
+            http(json!({"expectedStatus": [200, 600]})),
+            "expectedStatus/1",
+        ),
+        (http(json!({"expectedStatus": "2xx"})), "expectedStatus"),
+        (
+            http(json!({"expectedHeaders": {"a b": "x"}})),
+            "expectedHeaders",
+        ),
+        (http(json!({"expectedHeaders": {}})), "expectedHeaders"),
+        (http(json!({"bodyPattern": "("})), "bodyPattern"),
+        (
+            http(json!({"bodyPattern": "(a{1000}){1000}"})),
+            "bodyPattern",
+        ),
+        (http(json!({"hostHeader": "https://a"})), "hostHeader"),
+        (http(json!({"hostHeader": "10.0.0.1"})), "hostHeader"),
+        (http(json!({"source": {}})), "source"),
+        (http(json!({"source": {"url": "ftp://a"}})), "source/url"),
+        (http(json!({"maxLatencyRatio": 2})), ""),
+        (
+            http(json!({"maxLatencyRatio": 0.5, "source": {"url": "http://a/"}})),
+            "maxLatencyRatio",
+        ),
+        (http(json!({"phases": ["finalize"]})), "phases/0"),
+        (http(json!({"intervalSeconds": 301})), "intervalSeconds"),
+        (http(json!({"port": 1})), ""),
+        (json!({"kind": "dns"}), ""),
+        (json!({"kind": "dns", "name": "-a"}), "name"),
+        (
+            json!({"kind": "dns", "name": "a", "expected": ["b.example.com"]}),
+            "expected/0",
+        ),
+        (
+            json!({"kind": "dns", "name": "a", "expected": ["10.0.0.1", "10.0.0.999"]}),
+            "expected/1",
+        ),
+        (json!({"kind": "ssm"}), ""),
+        (json!({"kind": "ssm", "commands": []}), "commands"),
+        (
+            json!({"kind": "ssm", "commands": ["x"], "timeoutSeconds": 301}),
+            "timeoutSeconds",
+        ),
+        (json!({"kind": "icmp"}), "kind"),
+    ] {
+        let body = with(&[("healthChecks", json!([check.clone()]))]);
+        let pointer = match pointer {
+            "" => "/healthChecks/0".to_owned(),
+            member => format!("/healthChecks/0/{member}"),
+        };
+        assert_eq!(pointers(&body), [pointer], "{check}");
+    }
+}
+
+#[test]
+fn an_untested_cutover_is_allowed_for_a_reason() {
+    let policy = |policy: Value| with(&[("policy", policy)]);
+    let reason = "the site closes tonight";
+    let accepted = policy(json!({"allowUntestedCutover": true, "untestedCutoverReason": reason}));
+    let request = parse(&accepted).unwrap();
+    assert_eq!(request.policy.untested_cutover_reason(), reason);
+    for accepted in [json!({"allowUntestedCutover": false}), json!({})] {
+        assert!(parse(&policy(accepted.clone())).is_ok(), "{accepted}");
+    }
+    let refused = parse(&policy(json!({"allowUntestedCutover": true}))).unwrap_err();
+    assert_eq!(refused.findings.len(), 1);
+    assert_eq!(refused.findings[0].pointer, "/policy");
+    let said = &refused.findings[0].message;
+    assert!(said.contains("untestedCutoverReason"), "{said}");
+    let empty = json!({"allowUntestedCutover": true, "untestedCutoverReason": ""});
+    assert_eq!(pointers(&policy(empty)), ["/policy/untestedCutoverReason"]);
+}
+
+#[test]
+fn the_documented_health_checks_are_accepted() {
+    let text = include_str!("../../../../../docs/VERIFICATION.md");
+    let mut kinds = Vec::new();
+    for members in blocks_of(text) {
+        let checks = members["healthChecks"].clone();
+        parse(&with(&[("healthChecks", checks.clone())])).unwrap();
+        let checks = checks.as_array().unwrap().clone();
+        kinds.extend(
+            checks
+                .iter()
+                .map(|it| it["kind"].as_str().unwrap().to_owned()),
+        );
+    }
+    kinds.sort();
+    assert_eq!(kinds, ["dns", "http", "ssm", "tcp"]);
 }

@@ -7,140 +7,23 @@
     reason = "helpers of tests"
 )]
 
-#[path = "../../../shared/mgn/tests/support/mod.rs"]
+#[path = "../../../../shared/mgn/tests/support/mod.rs"]
 mod mgn;
-#[path = "../../../shared/common/tests/support/receiver.rs"]
+#[path = "../../../../shared/common/tests/support/receiver.rs"]
 mod receiver;
-#[path = "../../../shared/common/tests/support/mod.rs"]
+#[path = "../../../../shared/common/tests/support/mod.rs"]
 mod support;
 
-use std::sync::{Arc, Mutex};
+mod before;
+mod checks;
+mod scripts;
+mod stage;
 
-use aws_sdk_ec2::operation::{describe_instance_status as status, describe_instances as describe};
-use aws_sdk_ec2::types as ec2;
-use aws_smithy_mocks::{RuleMode, mock_client};
-use landfall_domain::record::Launch;
-use landfall_domain::{ErrorName, StageError, Status};
-use landfall_mgn::Mgn;
-use mgn::{Account, Server};
-use receiver::Receiver;
-use serde_json::{Value, json};
-use support::{Aws, Calls, Fault, answer, invocation, record, refusal, stage_input};
-use verify_migration::{Deps, handle};
-
-/// What EC2 says of `i-1`.
-struct Instance {
-    state: Option<&'static str>,
-    checks: &'static str,
-}
-
-fn instances(instance: &Arc<Mutex<Instance>>, calls: &Calls) -> aws_sdk_ec2::Client {
-    use aws_sdk_ec2::Client;
-    let describe = answer!(
-        calls,
-        instance = instance,
-        Client::describe_instances,
-        describe::DescribeInstancesError,
-        "DescribeInstances",
-        |_input| {
-            let Some(state) = instance.state else {
-                let code = "InvalidInstanceID.NotFound";
-                return Err(refusal!(describe::DescribeInstancesError, code));
-            };
-            let instance = ec2::Instance::builder()
-                .state(ec2::InstanceState::builder().name(state.into()).build())
-                .private_ip_address("127.0.0.1")
-                .build();
-            let reservation = ec2::Reservation::builder().instances(instance).build();
-            Ok(describe::DescribeInstancesOutput::builder()
-                .reservations(reservation)
-                .build())
-        }
-    );
-    let status = answer!(
-        calls,
-        instance = instance,
-        Client::describe_instance_status,
-        status::DescribeInstanceStatusError,
-        "DescribeInstanceStatus",
-        |_input| {
-            let summary = ec2::InstanceStatusSummary::builder()
-                .status(instance.checks.into())
-                .build();
-            let statuses = ec2::InstanceStatus::builder()
-                .instance_status(summary.clone())
-                .system_status(summary)
-                .build();
-            Ok(status::DescribeInstanceStatusOutput::builder()
-                .instance_statuses(statuses)
-                .build())
-        }
-    );
-    mock_client!(aws_sdk_ec2, RuleMode::MatchAny, [&describe, &status])
-}
-
-struct Stage {
-    aws: Aws,
-    account: Arc<Mutex<Account>>,
-    instance: Arc<Mutex<Instance>>,
-    target: Receiver,
-}
-
-impl Stage {
-    /// A launched instance that runs, and whose application answers in turn with these statuses.
-    async fn new(status: Status, answers: &[u16]) -> Self {
-        let stage = Self {
-            aws: Aws::default(),
-            account: Arc::default(),
-            instance: Arc::new(Mutex::new(Instance {
-                state: Some("running"),
-                checks: "ok",
-            })),
-            target: Receiver::start(answers),
-        };
-        let launch = Launch {
-            job_id: "mgnjob-1".into(),
-            settings_digest: "settings".into(),
-            started_at: support::now().to_string(),
-            instance_id: Some("i-1".into()),
-            verified_at: None,
-        };
-        let mut launched = record("mig-1", status);
-        launched.done.settings_digest = Some("effective".into());
-        launched.done.test = Some(launch.clone());
-        launched.done.cutover = Some(launch);
-        let port = stage.target.port;
-        let url = format!("http://{{privateIp}}:{port}/{{instanceId}}/health");
-        launched.request.health_checks = serde_json::from_value(json!([
-            { "kind": "http", "url": url, "expectedBody": "ok", "attempts": 3 },
-        ]))
-        .unwrap();
-        stage.aws.put(launched).await;
-        let server = Server::of("mig-1", "TESTING");
-        stage.account.lock().unwrap().servers.push(server);
-        stage
-    }
-
-    fn deps(&self) -> Deps {
-        Deps {
-            accounts: landfall_accounts::Accounts::home_only(),
-            journal: self.aws.journal(),
-            mgn: Mgn::with_client(mgn::client(&self.account, &self.aws.calls)),
-            ec2: instances(&self.instance, &self.aws.calls),
-            http: reqwest::Client::new(),
-        }
-    }
-
-    async fn verify(&self, phase: &str, retry_count: u32) -> Result<Value, StageError> {
-        let more = json!({ "phase": phase, "retryCount": retry_count });
-        let event = stage_input("mig-1", more);
-        handle(&self.deps(), event, invocation("request-1")).await
-    }
-
-    fn instance(&self, state: Option<&'static str>, checks: &'static str) {
-        *self.instance.lock().unwrap() = Instance { state, checks };
-    }
-}
+use landfall_domain::{ErrorName, Status};
+use serde_json::json;
+use stage::Stage;
+use support::{Fault, invocation, stage_input};
+use verify_migration::handle;
 
 #[tokio::test]
 async fn a_test_that_passes_is_verified_and_mgn_is_told() {
@@ -240,11 +123,26 @@ async fn an_application_that_recovers_in_time_passes() {
         assert_eq!(error.name, ErrorName::DependencyUnavailable);
         assert!(error.cause().contains("answered 503"), "{}", error.cause());
         let record = stage.aws.record("mig-1").await;
-        assert_eq!(record.done.health_rounds, round);
+        let health = record.done.health.unwrap();
+        assert_eq!(
+            (health.checks[0].failed, health.checks[0].passed),
+            (round, false)
+        );
     }
     stage.verify("test", 3).await.unwrap();
     let happened = stage.aws.happened("mig-1").await;
     assert_eq!(happened, ["TestVerified", "CutoverReady"]);
+    let (_, detail) = stage.aws.events.lock().unwrap()[0].clone();
+    let tries = detail["evidence"]["checks"][0]["tries"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let seen: Vec<_> = tries
+        .iter()
+        .map(|it| it["seen"].as_str().unwrap())
+        .collect();
+    assert_eq!(seen[..2], ["answered 503", "answered 503"]);
+    assert!(seen[2].starts_with("answered 200 in "), "{seen:?}");
 }
 
 #[tokio::test]
@@ -260,6 +158,9 @@ async fn an_application_that_stays_ill_fails_after_its_own_number_of_tries() {
     assert_eq!(stage.aws.happened("mig-1").await, ["HealthCheckFailed"]);
     let (_, detail) = stage.aws.events.lock().unwrap()[0].clone();
     assert_eq!(detail["reasonCode"], "HEALTH_CHECK_FAILED");
+    let tries = &detail["evidence"]["checks"][0]["tries"];
+    assert_eq!(tries.as_array().unwrap().len(), 3, "{detail}");
+    assert_eq!(tries[2]["seen"], "answered 503");
     let record = stage.aws.record("mig-1").await;
     assert_eq!(record.status, Status::CuttingOver, "the rollback decides");
 }
@@ -267,10 +168,10 @@ async fn an_application_that_stays_ill_fails_after_its_own_number_of_tries() {
 #[tokio::test]
 async fn a_slow_start_leaves_an_ill_application_fewer_rounds_but_the_right_reason() {
     let stage = Stage::new(Status::Testing, &[503]).await;
-    let error = stage.verify("test", 27).await.unwrap_err();
+    let error = stage.verify("test", 267).await.unwrap_err();
     assert_eq!(error.name, ErrorName::DependencyUnavailable);
-    // The workflow gives up at 30 retries, with rounds to spare here.
-    let error = stage.verify("test", 28).await.unwrap_err();
+    // The workflow gives up at 270 retries, with rounds to spare here.
+    let error = stage.verify("test", 268).await.unwrap_err();
     assert_eq!(error.name, ErrorName::VerificationError);
     assert_eq!(error.findings[0].code, "HEALTH_CHECK_FAILED");
     assert_eq!(stage.aws.happened("mig-1").await, ["HealthCheckFailed"]);
