@@ -202,6 +202,11 @@ impl Simulator {
         self.sim.move_on(by).await;
     }
 
+    /// How many events it has emitted so far.
+    pub fn events(&self) -> usize {
+        self.sim.world().events.len()
+    }
+
     /// When something happens next by itself, if nobody does anything.
     pub fn next_change(&self) -> Option<Timestamp> {
         self.sim.world().next_change()

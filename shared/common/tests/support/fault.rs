@@ -18,10 +18,14 @@ impl Fault {
     pub(crate) const ALL: [Self; 3] = [Self::Refused, Self::Unavailable, Self::AnswerLost];
 }
 
+/// Decides of a call whether it fails, and how.
+type Script = Box<dyn FnMut(&'static str) -> Option<Fault> + Send>;
+
 #[derive(Default)]
 struct Log {
     made: Vec<&'static str>,
     failing: Option<(usize, Fault)>,
+    script: Option<Script>,
 }
 
 /// The log of calls, shared by all clients of a test.
@@ -35,10 +39,21 @@ impl Calls {
         log.failing = Some((log.made.len() + nth, fault));
     }
 
+    /// Lets a script decide of every call from now on.
+    pub(crate) fn fail_as(
+        &self,
+        script: impl FnMut(&'static str) -> Option<Fault> + Send + 'static,
+    ) {
+        self.0.lock().unwrap().script = Some(Box::new(script));
+    }
+
     /// Notes a call; tells how it fails, if it does.
     pub(crate) fn note(&self, name: &'static str) -> Option<Fault> {
         let mut log = self.0.lock().unwrap();
         log.made.push(name);
+        if let Some(script) = &mut log.script {
+            return script(name);
+        }
         log.failing
             .filter(|(at, _)| *at + 1 == log.made.len())
             .map(|(_, fault)| fault)
