@@ -2,6 +2,7 @@
 //! each as the deployment will.
 
 mod collisions;
+mod lines;
 
 use std::io::Read as _;
 use std::ops::Range;
@@ -102,8 +103,9 @@ pub fn read(file: &Path) -> Result<String, CliError> {
     })
 }
 
-/// Splits the text of a file into its documents. What follows the first fault of the JSON is one document of its own:
-/// [`check`] names the fault, and who sends it all the same sends it as it stands.
+/// Splits the text of a file into its documents. A line of a file of lines that is no JSON is a document of its own, and so
+/// is all that follows such a fault in another file: [`check`] names the fault, and who sends it all the same sends it as
+/// it stands.
 pub fn split(file: &str, text: &str) -> Vec<Document> {
     let text = text.trim_start_matches('\u{feff}');
     let mut documents: Vec<Document> = Vec::new();
@@ -123,26 +125,29 @@ pub fn split(file: &str, text: &str) -> Vec<Document> {
             value,
         });
     };
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-    loop {
-        // White space belongs to neither document.
-        let start = skipped(text, values.byte_offset(), char::is_whitespace);
-        match values.next() {
-            None => break,
+    // White space belongs to neither document.
+    let mut at = skipped(text, 0, char::is_whitespace);
+    while at < text.len() {
+        let rest = text.get(at..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        let read = values.next();
+        let end = match read {
+            Some(Ok(_)) => at + values.byte_offset(),
+            _ => lines::broken(text, at),
+        };
+        match read {
             Some(Ok(Value::Array(items))) => {
-                let mut end = start + 1;
+                let mut end = at + 1;
                 for item in items {
                     let begin = skipped(text, end, |c| c.is_whitespace() || c == ',');
                     end = begin + length(text.get(begin..).unwrap_or_default());
                     push(begin..end, Some(item));
                 }
             }
-            Some(Ok(value)) => push(start..values.byte_offset(), Some(value)),
-            Some(Err(_)) => {
-                push(start..text.len(), None);
-                break;
-            }
+            Some(Ok(value)) => push(at..end, Some(value)),
+            _ => push(at..end, None),
         }
+        at = skipped(text, end, char::is_whitespace);
     }
     if documents.is_empty() {
         // So that an empty file, or an empty array, is a finding and not a silent success.
@@ -184,10 +189,7 @@ pub struct Judgement {
 
 /// Judges each document by the rules of the deployment, and by what it shares with those before it.
 pub fn judge(documents: &[Document]) -> Vec<Judgement> {
-    let parsed: Vec<_> = documents
-        .iter()
-        .map(|document| schema::parse(&document.body))
-        .collect();
+    let parsed: Vec<_> = documents.iter().map(lines::parse).collect();
     let mut collisions = Collisions::default();
     let findings: Vec<_> = documents
         .iter()
@@ -298,17 +300,52 @@ mod tests {
             (problems[0].number, problems[0].reason.as_str()),
             (2, "NOT_JSON")
         );
-        assert!(
-            problems[0].findings[0].message.contains("line 1 column 17"),
-            "{problems:?}"
-        );
+        let message = &problems[0].findings[0].message;
+        assert!(message.contains("line 2 column 17"), "{message}");
     }
 
     #[test]
-    fn an_empty_file_is_a_problem() {
-        for text in ["", " \n", "[]"] {
-            assert_eq!(check(&split("f", text)).len(), 1, "{text:?}");
+    fn an_empty_file_is_a_problem_that_says_so() {
+        for (text, said) in [
+            ("", "the file is empty"),
+            (" \n", "the file is empty"),
+            ("[]", "the list of requests is empty"),
+            ("[ ]\n[]", "the list of requests is empty"),
+        ] {
+            let problems = check(&split("f", text));
+            let [problem] = problems.as_slice() else {
+                panic!("{text:?}: {problems:?}");
+            };
+            assert_eq!(problem.reason, "NO_REQUEST", "{text:?}");
+            assert!(problem.findings[0].message.contains(said), "{problem:?}");
         }
+    }
+
+    #[test]
+    fn a_broken_line_is_told_and_the_next_ones_are_read() {
+        let line = |number: u32| VALID.replace('\n', " ").replace('1', &number.to_string());
+        for broken in [
+            "{\"migrationId\": oops}",
+            "{\"migrationId\": \"mig-9\"",
+            "oops",
+            "{\"a\": \"b",
+        ] {
+            let text = [&line(1), broken, "", &line(2), &line(3)].join("\n");
+            let documents = split("f", &text);
+            let lines: Vec<_> = documents.iter().map(|it| it.line).collect();
+            assert_eq!(lines, [1, 2, 4, 5], "{broken}");
+            assert_eq!(documents[1].body, broken);
+            let problems = check(&documents);
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert_eq!(problems[0].reason, "NOT_JSON");
+            let message = &problems[0].findings[0].message;
+            assert!(message.contains("at line 2 column"), "{message}");
+        }
+        // A fault in a file that is no list of lines leaves nothing to go on with.
+        let spread =
+            "{\n  \"migrationId\": oops,\n  \"disks\": [\n    {\"deviceName\": \"x\"}\n  ]\n}\n";
+        assert_eq!(split("f", spread).len(), 1);
+        assert_eq!(split("f", &format!("[\n{spread}]")).len(), 1);
     }
 
     #[test]

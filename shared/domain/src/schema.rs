@@ -1,10 +1,10 @@
 //! Requests checked against `schemas/migration-request.schema.json`, which is compiled into the binary.
 
 mod keys;
+mod words;
 
 use std::sync::LazyLock;
 
-use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
@@ -36,10 +36,11 @@ const MAX_EVIDENCE_CHARS: usize = 200;
 /// The one format version this build reads.
 pub const SUPPORTED_VERSION: &str = "1.0";
 
-static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
-    let schema: Value = serde_json::from_str(MIGRATION_REQUEST).ok()?;
-    jsonschema::draft202012::new(&schema).ok()
-});
+static SCHEMA: LazyLock<Option<Value>> =
+    LazyLock::new(|| serde_json::from_str(MIGRATION_REQUEST).ok());
+
+static VALIDATOR: LazyLock<Option<Validator>> =
+    LazyLock::new(|| jsonschema::draft202012::new(SCHEMA.as_ref()?).ok());
 
 /// A body that is no acceptable request: a stable reason, what is wrong, and the ID where one could be read.
 #[derive(Clone, Debug, PartialEq)]
@@ -192,14 +193,14 @@ fn findings_of(value: &Value) -> Vec<Finding> {
     };
     let mut findings: Vec<Finding> = validator
         .iter_errors(value)
-        .map(|error| finding_of(&error))
+        .map(|error| finding_of(value, &error))
         .collect();
     findings.sort_by(|a, b| (&a.pointer, &a.message).cmp(&(&b.pointer, &b.message)));
     findings.dedup_by(|a, b| a.pointer == b.pointer && a.message == b.message);
     findings
 }
 
-fn finding_of(error: &ValidationError<'_>) -> Finding {
+fn finding_of(body: &Value, error: &ValidationError<'_>) -> Finding {
     let pointer = error.instance_path().to_string();
     // A callback's URL may hold a secret, and so may a proxy's. Findings go into events: neither they nor the body around
     // them is shown.
@@ -209,37 +210,14 @@ fn finding_of(error: &ValidationError<'_>) -> Finding {
         "/callbackUrl" | "/agent/proxyUrl" => Some("the URL"),
         _ => None,
     };
-    let (message, found) = match hidden {
-        Some(name) => (error.masked_with(name).to_string(), Value::Null),
-        None => (said(error), error.instance().as_ref().clone()),
+    let found = match hidden {
+        Some(_) => Value::Null,
+        None => error.instance().as_ref().clone(),
     };
+    let message = words::message(body, error, hidden);
     Finding::blocking("SCHEMA_INVALID", &pointer, format!("{message}."))
-        .evidence(found, error.schema_path().to_string())
+        .evidence(found, words::wanted(error))
         .remedy("See schemas/migration-request.schema.json.")
-}
-
-/// What is wrong with a value; the validator's own words leave out the value, or most of what is allowed.
-fn said(error: &ValidationError<'_>) -> String {
-    let value = error.instance();
-    match error.kind() {
-        ValidationErrorKind::Enum { options } => {
-            let options = options.as_array().into_iter().flatten();
-            let options: Vec<String> = options.map(Value::to_string).collect();
-            format!("{value} is not one of {}", options.join(", "))
-        }
-        ValidationErrorKind::Constant { expected_value } => {
-            format!("{value} is not {expected_value}")
-        }
-        // What else is needed goes by the kind, where there is one.
-        ValidationErrorKind::Required { property } => match value.get("kind") {
-            Some(kind) => format!("{property} is missing; \"kind\": {kind} needs it"),
-            None => format!("{property} is missing"),
-        },
-        ValidationErrorKind::FalseSchema => {
-            format!("{value} does not go with the values beside it")
-        }
-        _ => error.to_string(),
-    }
 }
 
 /// The finding, cut where it repeats what the sender chose: findings travel in message attributes and events.

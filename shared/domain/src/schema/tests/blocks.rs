@@ -216,7 +216,7 @@ fn a_disk_takes_what_its_type_has_within_ec2_s_limits() {
     }
     let rejection = parse(&disk(json!({"volumeType": "gp2", "iops": 3_000}))).unwrap_err();
     let message = &rejection.findings[0].message;
-    assert_eq!(message, "3000 does not go with the values beside it.");
+    assert_eq!(message, r#""iops" does not go with "volumeType": "gp2"."#);
 }
 
 #[test]
