@@ -6,6 +6,8 @@
 use aws_sdk_ec2::types::{LaunchTemplate, LaunchTemplateVersion};
 use jiff::Timestamp;
 use landfall_common::AwsResultExt;
+use landfall_common::state::Key;
+use landfall_common::state::claim::Claim;
 use landfall_domain::launch::{self, Difference, EffectiveSettings};
 use landfall_domain::record::LaunchTemplateChange;
 use landfall_domain::{ErrorName, Finding, MigrationRecord, StageError, Status, digest};
@@ -33,6 +35,7 @@ pub(crate) async fn apply(
     let key = key_arn(deps, &record.request).await?;
     let mut seen = judge(deps, &server_id, &record, key.as_deref()).await?;
     same_key(&seen)?;
+    record = own_interface(deps, record, &seen.wanted, now).await?;
     if seen.differs_in_mgn() {
         record = configure(deps, record, &server_id, &seen, now).await?;
         // MGN may write a version of its own when its configuration changes.
@@ -112,6 +115,43 @@ fn same_key(seen: &Seen) -> Result<(), StageError> {
             "somebody changed the encryption key of the replication after it was set: {key}; set it back in MGN or change kmsKeyId, then resubmit"
         ),
     ))
+}
+
+/// Takes the network interface that a target is launched with, where the template names one that is there already: two
+/// servers cannot have it, and MGN would find that out at the second launch.
+async fn own_interface(
+    deps: &Deps,
+    record: MigrationRecord,
+    wanted: &EffectiveSettings,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let Some(interface) = &wanted.network_interface_id else {
+        return Ok(record);
+    };
+    let claim = Claim::interface(interface);
+    if record.claims.iter().any(|held| held == claim.as_str()) {
+        return Ok(record);
+    }
+    let store = &deps.journal.store;
+    let key = Key::of(&record);
+    match store.look_at_claim(claim, &key).await? {
+        Ok(taking) => store.save_taking(record, &[taking], now).await,
+        Err(rival) => {
+            let who = if rival.holder.key.tenant_id == key.tenant_id {
+                format!("migration {}", rival.holder.key.migration_id)
+            } else {
+                "a migration of another tenant".to_owned()
+            };
+            let finding = Finding::blocking(
+                "INTERFACE_CLAIMED",
+                "",
+                format!("the launch template names network interface {interface}, which {who} is to be launched with."),
+            )
+            .evidence(who, "an interface that no other migration wants")
+            .remedy("Take the interface out of one of the two launch templates, or name a subnetId and securityGroupIds in the request.");
+            Err(refused(vec![finding]))
+        }
+    }
 }
 
 /// Refuses settings that are not what was just set.

@@ -68,6 +68,15 @@ pub(crate) async fn revert_lifecycle(
             "{} is {} by a launch that is not ours, and stays so",
             server.id, server.lifecycle
         )),
+        // MGN refuses it while it has no launchable snapshot, which a resync makes anew; a lost agent's comes never.
+        "TESTING" | "CUTTING_OVER" | "READY_FOR_CUTOVER"
+            if server.lifecycle != to && server.has_no_lag_yet() =>
+        {
+            Err(not_yet(format!(
+                "MGN has no launchable snapshot of {} now, and changes no lifecycle until it has",
+                server.id
+            )))
+        }
         "TESTING" | "CUTTING_OVER" | "READY_FOR_CUTOVER" if server.lifecycle != to => {
             deps.mgn.change_lifecycle(&server.id, to, REFUSED).await?;
             let seen = self::server(deps, record).await?.lifecycle;

@@ -27,7 +27,7 @@ use landfall_domain::record::{LaunchAction, TestEvidence};
 use landfall_domain::{
     ErrorName, EventType, MigrationRecord, MigrationRequest, StageError, Status,
 };
-use landfall_mgn::Mgn;
+use landfall_mgn::{Mgn, Server};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -203,8 +203,17 @@ async fn after(
     match (action, record.status) {
         (LaunchAction::Test, Status::TestVerified) => {
             let id = record.source_server_id.clone().unwrap_or_default();
-            let lifecycle = deps.mgn.server(&id).await?.map(|server| server.lifecycle);
-            if lifecycle.as_deref() != Some("READY_FOR_CUTOVER") {
+            let server = deps.mgn.server(&id).await?;
+            let lifecycle = server.as_ref().map(|server| server.lifecycle.as_str());
+            if lifecycle != Some("READY_FOR_CUTOVER") {
+                if server.as_ref().is_some_and(Server::has_no_lag_yet) {
+                    return Err(StageError::new(
+                        ErrorName::DependencyUnavailable,
+                        format!(
+                            "MGN has no launchable snapshot of {id} now, and changes no lifecycle until it has"
+                        ),
+                    ));
+                }
                 deps.mgn
                     .change_lifecycle(&id, "READY_FOR_CUTOVER", ErrorName::MigrationExecutionError)
                     .await?;

@@ -39,6 +39,12 @@ impl Server {
                 .is_some_and(|uuid| uuid.eq_ignore_ascii_case(source_vm_id))
     }
 
+    /// Whether MGN has no launchable snapshot of it now and may have one later: until then it refuses to change the
+    /// lifecycle (API model: `lagDuration` is null).
+    pub fn has_no_lag_yet(&self) -> bool {
+        self.replication.lag_duration.is_none() && self.replication.state != "DISCONNECTED"
+    }
+
     /// How far it is on its way into MGN.
     pub fn standing(&self) -> Standing {
         Standing::of(&self.lifecycle, &self.replication.state)

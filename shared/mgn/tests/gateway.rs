@@ -11,7 +11,8 @@ use aws_sdk_mgn::error::ErrorMetadata;
 use aws_sdk_mgn::operation::{
     describe_jobs as jobs, describe_replication_configuration_templates as templates,
     describe_source_servers as servers, get_replication_configuration as replication,
-    start_test as start, update_replication_configuration as change,
+    start_test as start, update_launch_configuration as update,
+    update_replication_configuration as change,
 };
 use aws_sdk_mgn::types as sdk;
 use aws_sdk_mgn::types::error::ConflictException;
@@ -276,4 +277,17 @@ async fn a_key_is_set_when_mgn_has_it() {
         let set = mgn.set_encryption_key("s-1", "arn:key", ErrorName::SourcePreparationError);
         assert_eq!(set.await.map_err(|error| error.name), expected, "{has}");
     }
+}
+
+#[tokio::test]
+async fn trap_launch_disposition_has_no_test_value() {
+    // It says whether a target runs or is stopped, and nothing of tests: it is never sent, so MGN's own stays.
+    let rule = mock!(Client::update_launch_configuration)
+        .match_requests(|input| input.launch_disposition().is_none())
+        .then_output(|| update::UpdateLaunchConfigurationOutput::builder().build());
+    let mgn = Mgn::with_client(mock_client!(aws_sdk_mgn, RuleMode::MatchAny, [&rule]));
+    let name = ErrorName::SourcePreparationError;
+    mgn.set_right_sizing("s-1", "NONE", name).await.unwrap();
+    mgn.set_copy_private_ip("s-1", false, name).await.unwrap();
+    assert_eq!(rule.num_calls(), 2);
 }

@@ -90,6 +90,12 @@ pub(crate) fn mgn(world: &Arc<Mutex<World>>) -> aws_sdk_mgn::Client {
                                 .state(w.lifecycle.as_str().into())
                                 .build(),
                         )
+                        .data_replication_info(
+                            mgn::DataReplicationInfo::builder()
+                                .data_replication_state("CONTINUOUS".into())
+                                .set_lag_duration(w.lag.map(str::to_owned))
+                                .build(),
+                        )
                         .set_launched_instance(launched)
                         .build();
                     Ok(servers::DescribeSourceServersOutput::builder()

@@ -81,6 +81,8 @@ pub(crate) struct World {
     /// Which call fails, counted from 0, and how.
     pub(crate) fault: Option<(usize, Fault)>,
     pub(crate) lifecycle: String,
+    /// `lagDuration`; MGN changes no lifecycle without it.
+    pub(crate) lag: Option<&'static str>,
     /// Instance and job.
     pub(crate) launched: Option<(String, String)>,
     pub(crate) jobs: Vec<Job>,
@@ -261,6 +263,7 @@ fn fresh() -> World {
         calls: vec![],
         fault: None,
         lifecycle: "CUTTING_OVER".into(),
+        lag: Some("P0D"),
         launched: Some((TARGET.into(), CUTOVER_JOB.into())),
         jobs: vec![Job {
             id: CUTOVER_JOB.into(),

@@ -1,7 +1,10 @@
 //! The state `ConfigureLaunch` as a whole, against AWS in memory.
 
 use crate::world::{Stage, key_arn, replicated};
-use aws_sdk_ec2::types::{InstanceType, LaunchTemplateHttpTokensState, VolumeType};
+use aws_sdk_ec2::types::{
+    InstanceType, LaunchTemplateHttpTokensState,
+    LaunchTemplateInstanceNetworkInterfaceSpecification, VolumeType,
+};
 use landfall_domain::record::TestEvidence;
 use landfall_domain::{ErrorName, Status};
 use serde_json::{Value, json};
@@ -345,4 +348,33 @@ async fn a_server_must_be_known() {
     stage.change_record(|record| record.source_server_id = None);
     let error = stage.configure().await.unwrap_err();
     assert_eq!(error.name, ErrorName::InternalError);
+}
+
+#[tokio::test]
+async fn trap_an_interface_is_given_to_one_server_only() {
+    let named = |stage: &Stage| {
+        stage.world().change_template(|data| {
+            let interface = LaunchTemplateInstanceNetworkInterfaceSpecification::builder()
+                .device_index(0)
+                .network_interface_id("eni-1")
+                .build();
+            data.network_interfaces = Some(vec![interface]);
+        });
+    };
+    let first = replicated(json!({"subnetId": null, "securityGroupIds": []}));
+    named(&first);
+    first.configure().await.unwrap();
+    assert_eq!(first.record().claims, ["CLAIM#INTERFACE#eni-1"]);
+    first.configure().await.unwrap();
+    let claims = first.world().claims.clone();
+
+    // Another server, whose template names the same one.
+    let second = replicated(json!({"subnetId": null, "securityGroupIds": []}));
+    named(&second);
+    second.world().claims = claims;
+    second.change_record(|record| record.migration_id = "mig-2".into());
+    let error = second.configure().await.unwrap_err();
+    assert_eq!(error.findings[0].code, "INTERFACE_CLAIMED");
+    assert!(error.message.contains("eni-1"), "{error}");
+    assert!(second.world().created.is_empty(), "nothing is changed");
 }

@@ -51,7 +51,7 @@ async fn the_key_that_is_there_already_is_left() {
 }
 
 #[tokio::test]
-async fn another_key_for_replicated_data_is_refused_with_both_keys_and_what_to_do() {
+async fn trap_another_kms_key_copies_everything_again_and_is_refused() {
     let stage = stage(json!({"kmsKeyId": "alias/volumes"}));
     stage.world().encryption_key = Some(key_arn("old"));
     let error = stage.configure_replication().await.unwrap_err();

@@ -234,7 +234,7 @@ async fn the_failure_of_the_pre_flight_is_kept() {
 }
 
 #[tokio::test]
-async fn past_the_point_of_no_return_nothing_is_touched() {
+async fn trap_finalize_uninstalls_the_agent_and_nothing_after_it_is_undone() {
     // Noted, or carried out by MGN with the answer lost.
     for noted in [true, false] {
         let stage = Stage::moved().await;
@@ -299,5 +299,28 @@ async fn a_factory_that_does_not_take_its_status_back_freezes_only_who_requires_
     // Whoever takes it out of the deployment no longer wants it kept.
     let mut stage = Stage::moved().await;
     stage.deps.cmf = None;
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+}
+
+#[tokio::test]
+async fn trap_nothing_is_terminated_in_testing_or_cutting_over() {
+    let stage = Stage::moved().await;
+    assert_eq!(stage.parts.world().lifecycle, "CUTTING_OVER");
+    stage.finish().await.unwrap();
+    let world = stage.parts.world();
+    let at = |call: &str| world.calls.iter().position(|c| c == call).unwrap();
+    assert!(at("ChangeServerLifeCycleState") < at("TerminateTargetInstances"));
+    assert_eq!(world.terminations, 1);
+}
+
+#[tokio::test]
+async fn a_lifecycle_that_cannot_change_without_a_lag_is_waited_for() {
+    let stage = Stage::moved().await;
+    stage.parts.world().lag = None;
+    let error = stage.finish().await.unwrap_err();
+    assert_eq!(error.name, ErrorName::DependencyUnavailable);
+    assert!(error.message.contains("launchable snapshot"), "{error}");
+    assert_eq!(stage.parts.world().terminations, 0);
+    stage.parts.world().lag = Some("PT1S");
     assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
 }

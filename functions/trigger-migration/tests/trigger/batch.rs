@@ -198,3 +198,15 @@ async fn the_time_spent_waiting_is_a_number_of_the_event() {
     let (_, detail) = stage.aws.events.lock().unwrap()[0].clone();
     assert_eq!(detail["evidence"]["waitedSeconds"], 90);
 }
+
+#[tokio::test]
+async fn trap_two_hundred_and_one_servers_take_two_rounds() {
+    let stage = Stage::ready(201).await;
+    assert_eq!(stage.run("request-1", &tests(201)).await.len(), 1);
+    assert_eq!(stage.jobs()[0].servers.len(), 200);
+    assert_eq!(stage.aws.calls.count("StartTest"), 1);
+    stage.account.lock().unwrap().jobs[0].completed = true;
+    assert!(stage.run("request-2", &tests(201)).await.is_empty());
+    let sizes: Vec<usize> = stage.jobs().iter().map(|job| job.servers.len()).collect();
+    assert_eq!(sizes, [200, 1]);
+}

@@ -132,3 +132,54 @@ async fn a_cutover_without_a_test_moves_the_lifecycle_first() {
     assert_eq!(record.status, Status::CuttingOver);
     assert_eq!(stage.aws.happened("mig-0").await, ["CutoverLaunchStarted"]);
 }
+
+#[tokio::test]
+async fn trap_a_server_with_an_active_job_is_not_launched_again() {
+    let stage = Stage::ready(1).await;
+    let mut busy = running("j0", 0);
+    busy.servers
+        .push(("s-mig-0".into(), "IN_PROGRESS".into(), None));
+    stage.account.lock().unwrap().jobs.push(busy);
+    assert_eq!(stage.run("request-1", &tests(1)).await, ["message-0"]);
+    assert_eq!(stage.aws.calls.count("StartTest"), 0);
+    let held = stage.aws.record("mig-0").await.held.unwrap();
+    assert_eq!(held.code, "ACTIVE_JOB_EXISTS");
+    stage.account.lock().unwrap().jobs[0].completed = true;
+    assert!(stage.run("request-2", &tests(1)).await.is_empty());
+    assert_eq!(stage.aws.calls.count("StartTest"), 1);
+}
+
+#[tokio::test]
+async fn trap_a_disconnected_server_does_not_spoil_the_batch() {
+    let stage = Stage::ready(3).await;
+    stage.server(1, |server| {
+        server.state = "DISCONNECTED".into();
+        server.lifecycle = "DISCONNECTED".into();
+        server.lag = None;
+    });
+    assert!(stage.run("request-1", &tests(3)).await.is_empty());
+    let job = &stage.jobs()[0];
+    let ids: Vec<&str> = job.servers.iter().map(|(id, _, _)| id.as_str()).collect();
+    assert_eq!(ids, ["s-mig-0", "s-mig-2"]);
+    let Some(Ended::Failed(_, cause)) = stage.task("token-mig-1") else {
+        panic!("it is never ready")
+    };
+    assert!(cause.contains("DISCONNECTED"), "{cause}");
+    assert!(cause.contains("reinstall the replication agent"), "{cause}");
+}
+
+#[tokio::test]
+async fn trap_continuous_with_a_high_lag_is_not_ready() {
+    let stage = Stage::ready(1).await;
+    stage.server(0, |server| {
+        assert_eq!(server.state, "CONTINUOUS");
+        server.lag = Some("PT16H20M38.697305S".into());
+    });
+    assert_eq!(stage.run("request-1", &tests(1)).await, ["message-0"]);
+    assert_eq!(stage.aws.calls.count("StartTest"), 0);
+    let held = stage.aws.record("mig-0").await.held.unwrap();
+    assert_eq!(
+        (held.code.as_str(), held.found),
+        ("LAG_TOO_HIGH", 58_839.into())
+    );
+}

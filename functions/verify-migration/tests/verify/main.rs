@@ -259,3 +259,20 @@ async fn an_attempt_that_is_over_and_an_event_that_is_wrong_are_refused() {
     assert_eq!(error.name, ErrorName::InternalError);
     assert!(error.message.contains("`phase`"), "{error}");
 }
+
+#[tokio::test]
+async fn trap_the_lifecycle_does_not_change_without_a_lag() {
+    let stage = Stage::new(Status::Testing, &[200, 200]).await;
+    let lag =
+        |lag: Option<&str>| stage.account.lock().unwrap().servers[0].lag = lag.map(str::to_owned);
+    lag(None);
+    let error = stage.verify("test", 0).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::DependencyUnavailable);
+    assert_eq!(stage.aws.calls.count("ChangeServerLifeCycleState"), 0);
+    lag(Some("PT3S"));
+    stage.verify("test", 0).await.unwrap();
+    assert_eq!(
+        stage.aws.record("mig-1").await.status,
+        Status::ReadyForCutover
+    );
+}

@@ -28,7 +28,7 @@ async fn a_launch_ends_when_its_job_has_ended_and_the_instance_is_known() {
 }
 
 #[tokio::test]
-async fn a_failed_launch_tells_mgn_s_own_words() {
+async fn trap_a_completed_job_has_failed_servers() {
     for status in ["FAILED", "TERMINATED", "SOMETHING_NEW"] {
         let stage = Stage::launching(status, None).await;
         let line = |server: &str, raw: &str| ("LAUNCH_FAILED".into(), server.into(), raw.into());

@@ -169,3 +169,25 @@ async fn sweep_for_half_an_hour(stage: &Stage) {
         stage.sweep_at(&at.to_string()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn trap_an_event_is_lost_doubled_or_late() {
+    let launched = json!({
+        "source": "aws.mgn", "detail-type": "MGN Source Server Launch Result",
+        "detail": {"state": "TEST_LAUNCH_SUCCEEDED", "job-id": "mgnjob-1"},
+    });
+    // Lost: the schedule finds it. Too early: the job decides. Doubled or late: there is nothing left to do.
+    let stage = Stage::launching("LAUNCHED", Some("i-1")).await;
+    stage.job(|job| job.completed = false);
+    stage.handle(launched.clone()).await.unwrap();
+    assert_eq!(stage.task(), None);
+    stage.job(|job| job.completed = true);
+    stage.sweep().await.unwrap();
+    let ended = stage.task();
+    assert!(matches!(ended, Some(Ended::Succeeded(_))));
+    for _ in 0..2 {
+        stage.handle(launched.clone()).await.unwrap();
+    }
+    assert_eq!(stage.task(), ended);
+    assert_eq!(stage.aws.happened("mig-1").await, ["TestLaunched"]);
+}

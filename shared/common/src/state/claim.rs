@@ -29,6 +29,11 @@ impl Claim {
         Self(format!("CLAIM#{subnet_id}#ADDRESS#{address}"))
     }
 
+    /// A network interface that is there already and that a target is to be launched with.
+    pub fn interface(interface_id: &str) -> Self {
+        Self(format!("CLAIM#INTERFACE#{interface_id}"))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

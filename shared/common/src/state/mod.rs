@@ -247,6 +247,26 @@ impl StateStore {
         Ok(record)
     }
 
+    /// [`StateStore::save`], taking claims in the same transaction.
+    ///
+    /// # Errors
+    /// `Conflict` when the record changed since it was read, or somebody else took a claim meanwhile.
+    pub async fn save_taking(
+        &self,
+        mut record: MigrationRecord,
+        takings: &[Taking],
+        now: Timestamp,
+    ) -> Result<MigrationRecord, StageError> {
+        let expected = (record.version, record.status);
+        record.version += 1;
+        record.updated_at = now.to_string();
+        let claims = self.take(&record, takings)?;
+        hold(&mut record, takings);
+        let put = self.put_of(&record, Some(expected))?;
+        self.transact([vec![put], claims].concat()).await?;
+        Ok(record)
+    }
+
     async fn write(
         &self,
         mut record: MigrationRecord,
@@ -267,12 +287,7 @@ impl StateStore {
             record.ended_at = Some(at.clone());
         }
         let mut claims = self.take(&record, &change.takings)?;
-        for taking in &change.takings {
-            let claim = taking.claim.as_str();
-            if !record.claims.iter().any(|held| held == claim) {
-                record.claims.push(claim.to_owned());
-            }
-        }
+        hold(&mut record, &change.takings);
         if change.to.is_end() && change.to != Status::Frozen {
             claims.extend(self.give_back(&record)?);
             record.claims.clear();
@@ -362,6 +377,16 @@ impl StateStore {
             .await
             .or_stage(ErrorName::InternalError, "PutItem")?;
         Ok(())
+    }
+}
+
+/// Remembers in a record what it takes.
+fn hold(record: &mut MigrationRecord, takings: &[Taking]) {
+    for taking in takings {
+        let claim = taking.claim.as_str();
+        if !record.claims.iter().any(|held| held == claim) {
+            record.claims.push(claim.to_owned());
+        }
     }
 }
 

@@ -114,10 +114,14 @@ fn dynamodb(world: &Shared) -> aws_sdk_dynamodb::Client {
                 Client::get_item,
                 get_item::GetItemError,
                 "GetItem",
-                |w, _i| {
-                    get_item::GetItemOutput::builder()
-                        .set_item(Some(w.record.clone()))
-                        .build()
+                |w, input| {
+                    let key = &input.key().unwrap()["pk"];
+                    let key = key.as_s().unwrap();
+                    let item = match key.starts_with("CLAIM#") {
+                        true => w.claims.get(key).cloned(),
+                        false => Some(w.record.clone()),
+                    };
+                    get_item::GetItemOutput::builder().set_item(item).build()
                 }
             ),
             &rule!(
@@ -129,6 +133,8 @@ fn dynamodb(world: &Shared) -> aws_sdk_dynamodb::Client {
                     for put in input.transact_items().iter().filter_map(|i| i.put()) {
                         if put.item()["sk"] == AttributeValue::S("STATE".into()) {
                             w.record.clone_from(put.item());
+                        } else if let Ok(key) = put.item()["pk"].as_s() {
+                            w.claims.insert(key.clone(), put.item().clone());
                         }
                     }
                     transact::TransactWriteItemsOutput::builder().build()

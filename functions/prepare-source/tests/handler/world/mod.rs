@@ -51,6 +51,8 @@ pub(crate) struct Sent {
 /// What there is, and what was done.
 pub(crate) struct World {
     pub(crate) record: Item,
+    /// Other items of the table, by partition key.
+    pub(crate) claims: HashMap<String, Item>,
     pub(crate) servers: Vec<SourceServer>,
     pub(crate) nodes: Vec<InstanceInformation>,
     pub(crate) invocations: Vec<CommandInvocation>,
@@ -181,6 +183,7 @@ impl Stage {
     pub(crate) fn new(changes: Value) -> Self {
         let world = Arc::new(Mutex::new(World {
             record: serde_dynamo::to_item(record(changes)).unwrap(),
+            claims: HashMap::new(),
             servers: vec![],
             nodes: vec![node("mi-00000000000000001", "Linux")],
             invocations: vec![],
