@@ -143,7 +143,14 @@ fn server(dice: &mut Rng, number: usize) -> Server {
         8..11 => {
             machine["launchFailure"] = json!(RAW);
             machine["launchFailureStage"] = json!("snapshot");
-            End::Succeeds
+            // A test may be of an earlier snapshot, a cutover may not.
+            if dice.bool() {
+                machine["launchFailureOn"] = json!("test");
+                End::Succeeds
+            } else {
+                machine["launchFailureOn"] = json!("cutover");
+                End::Fails("earlier snapshot")
+            }
         }
         11..15 => {
             machine["healthy"] = json!(false);

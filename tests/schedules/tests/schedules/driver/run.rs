@@ -26,7 +26,8 @@ impl Run {
                 .iter()
                 .all(|it| matches!(it.at, At::Ended(_)));
             let only_sweeps = self.actions.values().all(|it| matches!(it, Action::Sweep));
-            if ended && only_sweeps && self.waits().await.is_empty() {
+            // What comes after a fault only follows from it.
+            if !self.faults.is_empty() || ended && only_sweeps && self.waits().await.is_empty() {
                 break;
             }
             let days = self.now.duration_since(crate::support::now()).as_hours() / 24;
@@ -46,7 +47,9 @@ impl Run {
             self.leap().await;
             self.step().await;
         }
-        judge::judge(self).await;
+        if self.faults.is_empty() {
+            judge::judge(self).await;
+        }
         self.summary.virtual_hours = self.now.duration_since(crate::support::now()).as_hours();
         self.summary.migrations = self.migrations.len();
         for migration in &self.migrations {
