@@ -76,7 +76,8 @@ impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let simulator = Arc::clone(&self.0);
         HttpConnectorFuture::new(async move {
-            let fault = gate::pass(&operation(&request));
+            let operation = operation(&request);
+            let fault = gate::pass(&operation);
             for _ in 0..gate::yields() {
                 tokio::task::yield_now().await;
             }
@@ -84,7 +85,14 @@ impl HttpConnector for Wire {
                 return Err(lost());
             }
             let answer = simulator.answer(translated(&request)).await;
-            let (parts, body) = answer.map_err(|_| lost())?.into_parts();
+            let answer = answer.map_err(|_| {
+                gate::note(format!("{operation} lost"));
+                lost()
+            });
+            let (parts, body) = answer?.into_parts();
+            if parts.status.as_u16() >= 429 {
+                gate::note(format!("{operation} {}", parts.status));
+            }
             if fault == Some(Fault::AnswerLost) {
                 return Err(lost());
             }

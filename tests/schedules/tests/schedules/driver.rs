@@ -37,6 +37,8 @@ struct Message {
     body: String,
     number: u64,
     receives: u32,
+    /// Of these, the last ones in a row that nothing disturbed.
+    calm: u32,
 }
 
 #[derive(Debug)]

@@ -91,6 +91,12 @@ pub(crate) fn pass(call: &str) -> Option<Fault> {
     passed.unwrap_or(None)
 }
 
+/// Notes that the other side refused a call or lost its answer.
+pub(crate) fn note(text: String) {
+    // Calls of nobody's are not noted.
+    let _ = GATE.try_with(|gate| gate.lock().unwrap().wrong.push(text));
+}
+
 /// How often a call yields to other invocations on its way.
 pub(crate) fn yields() -> u8 {
     GATE.try_with(|gate| gate.lock().unwrap().dice.u8(0..3))

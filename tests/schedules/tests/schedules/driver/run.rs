@@ -77,7 +77,7 @@ impl Run {
     async fn leap(&mut self) {
         let stands = self.actions.values().all(|action| match action {
             Action::Sweep => true,
-            Action::Receive(message) => message.receives >= 4,
+            Action::Receive(message) => message.calm >= 3,
             _ => false,
         });
         if self.stirred || !stands || self.simulator.next_change().is_some() {
@@ -216,6 +216,7 @@ impl Run {
                 body: body.clone(),
                 number: self.number(),
                 receives: 0,
+                calm: 0,
             };
             self.plan_at(seconds(later), Action::Receive(message));
         }

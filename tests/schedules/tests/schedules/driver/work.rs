@@ -147,7 +147,7 @@ impl Run {
                 self.stirred = true;
                 let launched = calls.iter().any(|call| call == "DescribeJobs");
                 let launches = messages[0].launches;
-                self.received(messages, answer);
+                self.received(messages, answer, clean && (launched || !launches));
                 if clean && launches && launched {
                     self.look_for_late(Phase::Pending).await;
                 }
@@ -157,7 +157,12 @@ impl Run {
     }
 
     /// Which of a batch's messages come again, and when. All of them where nobody answered.
-    fn received(&mut self, messages: Vec<Message>, answer: Option<Result<Value, StageError>>) {
+    fn received(
+        &mut self,
+        messages: Vec<Message>,
+        answer: Option<Result<Value, StageError>>,
+        calm: bool,
+    ) {
         let again = match &answer {
             Some(Ok(answer)) => Some(sent_back(answer)),
             _ => None,
@@ -168,6 +173,7 @@ impl Run {
                 continue;
             }
             message.receives += 1;
+            message.calm = if calm { message.calm + 1 } else { 0 };
             let receipt = format!("receipt-{}", message.number);
             let later = {
                 let changed = &mut self.functions.queue.lock().unwrap().again;
