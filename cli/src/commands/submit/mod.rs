@@ -160,7 +160,7 @@ mod tests {
         let text = problem_text(&requests::check(&requests::split("wave.json", "{\"a\": }")));
         assert_eq!(
             text,
-            "wave.json, line 1, request 1:\n  - NOT_JSON: the body is not JSON: expected value at line 1 column 7. \
+            "wave.json, line 1, request 1:\n  - NOT_JSON: this is not JSON: expected value, at line 1 column 7 of the file. \
              Send one JSON object per message.\n"
         );
     }

@@ -59,6 +59,13 @@ pub(crate) fn ec2(config: &SdkConfig, schedule: &str) -> aws_sdk_ec2::Client {
     aws_sdk_ec2::Client::from_conf(config.retry_partition(partition).build())
 }
 
+/// Service Quotas' client, likewise.
+pub(crate) fn quotas(config: &SdkConfig, schedule: &str) -> aws_sdk_servicequotas::Client {
+    let config = aws_sdk_servicequotas::config::Builder::from(config);
+    let partition = RetryPartition::new(format!("quotas-{schedule}"));
+    aws_sdk_servicequotas::Client::from_conf(config.retry_partition(partition).build())
+}
+
 /// A pause between two tries that takes no time.
 #[derive(Clone, Copy, Debug)]
 struct NoSleep;
@@ -113,8 +120,11 @@ fn lost() -> ConnectorError {
     ConnectorError::io("the connection broke".into())
 }
 
-/// What a request asks for: the path is MGN's operation, a form names EC2's.
+/// What a request asks for: the path is MGN's operation, a header names Service Quotas', a form EC2's.
 fn operation(request: &HttpRequest) -> String {
+    if let Some(target) = request.headers().get("x-amz-target") {
+        return target.rsplit('.').next().unwrap_or_default().to_owned();
+    }
     let path = request.uri().split('?').next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();
     if !last.is_empty() {

@@ -8,6 +8,7 @@ use landfall_accounts::Accounts;
 use landfall_common::{Env, Invocation};
 use landfall_domain::StageError;
 use landfall_mgn::Mgn;
+use landfall_quotas::Quotas;
 use landfall_simulator::Simulator;
 use serde_json::{Value, json};
 
@@ -58,6 +59,7 @@ impl Functions {
         trigger.journal = journal.clone();
         trigger.accounts = Accounts::home_only();
         trigger.mgn = mgn.clone();
+        trigger.quotas = Quotas::with_client(clients::quotas(&config, schedule));
         trigger.sfn = sfn.clone();
         trigger.sqs = queue::sqs(&queue, &aws.calls);
         let mut watch = watch_migrations::Deps::load(&config, &mut env());
