@@ -69,9 +69,15 @@ async fn under_lease(
         .filter_map(|wait| Some((wait.kind.action()?, wait)))
         .filter(|(action, wait)| {
             record.done.launch(*action).is_none()
-                && (wait.job_id.is_some() || wait.intent_id.is_some())
+                && (wait.job_id.is_some() || wait.intent_id.is_some() || !wait.intents.is_empty())
         })
         .collect();
+    if unknown.iter().any(|(_, wait)| wait.is_unconfirmed(now)) {
+        return Err(StageError::new(
+            ErrorName::DependencyUnavailable,
+            "a launch was asked for and MGN has not answered; the rollback goes on when it would show",
+        ));
+    }
     if unknown.is_empty() {
         return Ok(record);
     }
@@ -132,9 +138,12 @@ fn closed(record: &MigrationRecord, action: LaunchAction, now: Timestamp) -> Wai
         command: None,
         policy: record.request.policy.clone(),
         intent_id: None,
+        intents: Vec::new(),
+        claimed_at: None,
         job_id: None,
         held: None,
         closed: true,
+        barred: true,
     }
 }
 
@@ -143,14 +152,13 @@ fn job_of(wait: &Wait, record: &MigrationRecord, jobs: &[Job]) -> Option<String>
     if wait.job_id.is_some() {
         return wait.job_id.clone();
     }
-    let intent = wait.intent_id.as_deref()?;
     let server = wait
         .source_server_id
         .as_ref()
         .or(record.source_server_id.as_ref())?;
     jobs.iter()
         .find(|job| {
-            job.intent_id.as_deref() == Some(intent)
+            wait.is_of(job.intent_id.as_deref())
                 && job.participants.iter().any(|p| &p.server_id == server)
         })
         .map(|job| job.id.clone())

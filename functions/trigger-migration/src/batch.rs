@@ -9,6 +9,7 @@ use landfall_common::telemetry::{self, Unit};
 use landfall_domain::record::LaunchAction;
 use landfall_domain::{ErrorName, StageError};
 use landfall_mgn::{INTENT_TAG, Server, StartError};
+use landfall_tasks::{self as tasks, Told};
 
 use crate::launch::{self, count, waited};
 use crate::{AT_ONCE, Deps, finish};
@@ -22,7 +23,20 @@ pub(crate) async fn start(
     now: Timestamp,
 ) -> Result<(), StageError> {
     let intent = format!("int-{}", uuid::Uuid::now_v7());
-    let mut claimed = claim(deps, batch, &intent).await?;
+    let (claimed, outcome) = claim(deps, batch, &intent, now).await;
+    let called = call(deps, action, &intent, claimed, servers, now).await;
+    outcome.and(called)
+}
+
+/// Calls MGN for what was claimed, without those that it refuses, until the rest is started or nothing is left.
+async fn call(
+    deps: &Deps,
+    action: LaunchAction,
+    intent: &str,
+    mut claimed: Vec<Wait>,
+    servers: &HashMap<String, Server>,
+    now: Timestamp,
+) -> Result<(), StageError> {
     if action == LaunchAction::Cutover {
         claimed = ready_for_cutover(deps, claimed, servers, now).await?;
     }
@@ -32,7 +46,7 @@ pub(crate) async fn start(
             .filter_map(|wait| wait.source_server_id.clone())
             .collect();
         let mut tags = HashMap::from([
-            (INTENT_TAG.to_owned(), intent.clone()),
+            (INTENT_TAG.to_owned(), intent.to_owned()),
             ("landfall:action".to_owned(), action.as_str().to_owned()),
         ]);
         if let [alone] = claimed.as_slice() {
@@ -53,13 +67,20 @@ pub(crate) async fn start(
             }
             Err(StartError::Servers(refused)) => {
                 let before = claimed.len();
-                claimed = without_refused(deps, action, &intent, claimed, &refused, now).await?;
+                claimed = without_refused(deps, action, intent, claimed, &refused, now).await?;
                 if claimed.len() == before {
                     return Err(StageError::new(
                         ErrorName::InternalError,
                         "MGN refused a batch because of servers that are not in it",
                     ));
                 }
+            }
+            Err(StartError::Other(error)) if error.name == ErrorName::Throttled => {
+                // Refused, so surely not carried out: the next try need not wait for it to show.
+                for wait in &claimed {
+                    deps.journal.store.release_launch(wait, intent).await?;
+                }
+                return Err(error);
             }
             Err(StartError::Other(error)) if error.name.is_transient() => {
                 // The call may have been carried out: the intent stays claimed, and the next try looks for its tag.
@@ -77,16 +98,41 @@ pub(crate) async fn start(
 }
 
 /// Puts launches into a batch, each by a conditional write; what another invocation has taken meanwhile is left to it.
-async fn claim(deps: &Deps, batch: Vec<Wait>, intent: &str) -> Result<Vec<Wait>, StageError> {
-    let store = &deps.journal.store;
-    let claims = batch.into_iter().map(|wait| async move {
-        let taken = store.claim_launch(&wait, intent).await?;
-        let intent_id = Some(intent.to_owned());
-        Ok(taken.then_some(Wait { intent_id, ..wait }))
-    });
-    let claims: Vec<Result<_, StageError>> = stream::iter(claims).buffered(AT_ONCE).collect().await;
-    let claimed: Result<Vec<_>, _> = claims.into_iter().collect();
-    Ok(claimed?.into_iter().flatten().collect())
+/// The fault of one leaves that one out, and is told beside the others.
+async fn claim(
+    deps: &Deps,
+    batch: Vec<Wait>,
+    intent: &str,
+    now: Timestamp,
+) -> (Vec<Wait>, Result<(), StageError>) {
+    let claims = batch
+        .into_iter()
+        .map(|wait| Box::pin(claim_one(deps, wait, intent, now)));
+    let claims: Vec<_> = stream::iter(claims).buffered(AT_ONCE).collect().await;
+    let (mut claimed, mut outcome) = (Vec::new(), Ok(()));
+    for claim in claims {
+        match claim {
+            Ok(wait) => claimed.extend(wait),
+            Err(error) => outcome = outcome.and(Err(error)),
+        }
+    }
+    (claimed, outcome)
+}
+
+async fn claim_one(
+    deps: &Deps,
+    wait: Wait,
+    intent: &str,
+    now: Timestamp,
+) -> Result<Option<Wait>, StageError> {
+    // A launch for an execution that was stopped would be nobody's.
+    if tasks::beat(&deps.sfn, &wait.task_token).await? == Told::Nobody {
+        tasks::bury(&deps.journal, &deps.sfn, &wait, now).await?;
+        return Ok(None);
+    }
+    let taken = deps.journal.store.claim_launch(&wait, intent, now).await?;
+    let intent_id = Some(intent.to_owned());
+    Ok(taken.then_some(Wait { intent_id, ..wait }))
 }
 
 /// Tells how many servers a call started, and how long they had waited for it.

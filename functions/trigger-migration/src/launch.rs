@@ -15,7 +15,6 @@ use landfall_domain::record::LaunchAction;
 use landfall_domain::request::Account;
 use landfall_domain::start::{self, Candidate, Decision};
 use landfall_mgn::{Job, Server};
-use landfall_tasks::{self as tasks, Told};
 
 use crate::{AT_ONCE, Deps, LEASE_SECONDS, batch as call, finish};
 
@@ -50,7 +49,8 @@ pub(crate) async fn pending(
 /// What is pending in one place, by the way that leads into it.
 type Roles = BTreeMap<Option<Account>, Vec<Wait>>;
 
-/// Starts what is pending in one account and Region. Those who come by different roles share its quotas, and take turns.
+/// Starts what is pending in one account and Region. Those who come by different roles share its quotas; whoever has
+/// waited longest goes first.
 async fn pending_in(
     deps: &Deps,
     lease: &str,
@@ -66,6 +66,8 @@ async fn pending_in(
         return Ok(());
     };
     let mut outcome = Ok(());
+    let mut roles: Vec<_> = roles.iter().collect();
+    roles.sort_by_key(|(_, waits)| waits.iter().map(|wait| &wait.due_at).min());
     for (account, waits) in roles {
         let started = pending_by(deps, account.as_ref(), waits, invocation).await;
         outcome = outcome.and(started);
@@ -121,8 +123,15 @@ async fn start_all(deps: &Deps, waits: &[Wait], now: Timestamp) -> Result<(), St
         deps.mgn.servers(&ids),
         deps.quotas.values(now)
     );
-    let jobs = jobs?;
-    let servers: HashMap<String, Server> = servers?
+    let seen = jobs.and_then(|jobs| Ok((jobs, servers?)));
+    let (jobs, servers) = match seen {
+        Ok(seen) => seen,
+        Err(error) => {
+            give_up_overdue(deps, &waits, &error, now).await?;
+            return Err(error);
+        }
+    };
+    let servers: HashMap<String, Server> = servers
         .into_iter()
         .map(|server| (server.id.clone(), server))
         .collect();
@@ -137,6 +146,30 @@ async fn start_all(deps: &Deps, waits: &[Wait], now: Timestamp) -> Result<(), St
         outcome = outcome.and(started);
     }
     outcome
+}
+
+/// Fails what is past its time although MGN cannot be asked: deadlines hold whatever is down.
+async fn give_up_overdue(
+    deps: &Deps,
+    waits: &[Wait],
+    error: &StageError,
+    now: Timestamp,
+) -> Result<(), StageError> {
+    for wait in waits {
+        let overdue = wait.due_at.parse::<Timestamp>().is_ok_and(|due| due < now);
+        let Some(action) = wait.kind.action().filter(|_| overdue) else {
+            continue;
+        };
+        let text = format!(
+            "the {} launch of {} did not get its turn by {}: MGN could not be asked: {}",
+            action.as_str(),
+            wait.source_vm_id,
+            wait.due_at,
+            error.message
+        );
+        finish::failed(deps, wait, action, &text, Vec::new(), now).await?;
+    }
+    Ok(())
 }
 
 /// Notes what MGN's quotas hold back; tells how many, and how long the first of them has waited.
@@ -208,9 +241,8 @@ async fn still_pending(deps: &Deps, waits: &[Wait]) -> Result<Vec<Wait>, StageEr
 
 /// The job that an earlier try started for this launch, and did not live to note.
 fn applied<'a>(wait: &Wait, jobs: &'a [Job]) -> Option<&'a str> {
-    let intent = wait.intent_id.as_deref()?;
     let job = jobs.iter().find(|job| {
-        job.intent_id.as_deref() == Some(intent)
+        wait.is_of(job.intent_id.as_deref())
             && job
                 .participants
                 .iter()
@@ -283,6 +315,7 @@ async fn decide(
         policy: &wait.policy,
         due_at: &wait.due_at,
         applied: applied(&wait, jobs),
+        unconfirmed: wait.is_unconfirmed(now),
     };
     match start::decide(&pending, candidate.as_ref(), now) {
         Decision::AlreadyApplied(job_id) => {
@@ -307,11 +340,6 @@ async fn decide(
             if let Some(intent) = wait.intent_id.take()
                 && !deps.journal.store.release_launch(&wait, &intent).await?
             {
-                return Ok(None);
-            }
-            // A launch for an execution that was stopped would be nobody's.
-            if tasks::beat(&deps.sfn, &wait.task_token).await? == Told::Nobody {
-                tasks::bury(&deps.journal, &deps.sfn, &wait, now).await?;
                 return Ok(None);
             }
             Ok(Some((action, wait)))

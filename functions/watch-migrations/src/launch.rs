@@ -23,7 +23,7 @@ pub(crate) async fn check(deps: &Deps, wait: &Wait, seen: &Seen) -> Result<(), S
     } else {
         Vec::new()
     };
-    let (status, text) = match truth::of(action, job_id, job, server_id, server, &log) {
+    let (status, text) = match truth::of(action, job_id, job, server_id, server, &log, seen.now) {
         Truth::Launched {
             instance_id,
             evidence,

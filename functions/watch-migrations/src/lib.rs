@@ -26,8 +26,8 @@ use landfall_accounts::{Accounts, actions, elsewhere};
 use landfall_common::state::wait::{Phase, Wait, WaitKind};
 use landfall_common::telemetry::{self, Unit};
 use landfall_common::{Env, Invocation, Journal};
-use landfall_domain::StageError;
 use landfall_domain::request::Account;
+use landfall_domain::{ErrorName, StageError};
 use landfall_mgn::{Job, Mgn, Server};
 use landfall_tasks::{self as tasks, Told};
 use serde_json::{Value, json};
@@ -141,9 +141,16 @@ async fn look_in(
         }
     };
     let (servers, jobs) = tokio::join!(servers_for(deps, waits), jobs_for(deps, waits));
+    let (servers, jobs) = match servers.and_then(|servers| Ok((servers, jobs?))) {
+        Ok(seen) => seen,
+        Err(error) => {
+            give_up_overdue(deps, waits, &error, invocation.now).await?;
+            return Err(error);
+        }
+    };
     let seen = Seen {
-        servers: servers?,
-        jobs: jobs?,
+        servers,
+        jobs,
         logs: JobLogs::default(),
         now: invocation.now,
     };
@@ -160,6 +167,28 @@ async fn look_in(
         .buffer_unordered(AT_ONCE)
         .collect::<()>()
         .await;
+    Ok(())
+}
+
+/// Fails what is past its time although MGN cannot be asked: deadlines hold whatever is down.
+async fn give_up_overdue(
+    deps: &Deps,
+    waits: &[Wait],
+    error: &StageError,
+    now: Timestamp,
+) -> Result<(), StageError> {
+    for wait in waits.iter().filter(|wait| settle::overdue(wait, now)) {
+        let name = match wait.kind {
+            WaitKind::Agent => ErrorName::SourcePreparationError,
+            WaitKind::Replication | WaitKind::TestLaunch => ErrorName::MigrationExecutionError,
+            WaitKind::CutoverLaunch => ErrorName::CutoverError,
+        };
+        let text = format!(
+            "what {} waited for had not come by {}, and MGN could not be asked: {}",
+            wait.source_vm_id, wait.due_at, error.message
+        );
+        settle::fail(deps, wait, &StageError::new(name, text), now).await?;
+    }
     Ok(())
 }
 

@@ -61,8 +61,26 @@ pub(crate) async fn check(
     if hopeless.is_some() || settle::overdue(wait, now) {
         let text =
             hopeless.unwrap_or_else(|| format!("replication was not ready by {}", wait.due_at));
+        let reason = blockers
+            .first()
+            .map_or("NOT_READY", |first| first.code.as_str());
+        let reason = match &server.replication.error {
+            Some(error) => error.name.clone(),
+            None => reason.to_owned(),
+        };
+        let mut evidence = server.replication.evidence(now);
+        evidence["findings"] = json!(blockers);
+        if server.replication.error.is_some() {
+            evidence["handling"] = json!(stall::advice(&reason).handling);
+            evidence["remedy"] = stall::advice(&reason).remedy.into();
+        }
+        let told = |at| {
+            Change::to(at, EventType::ReplicationStalled)
+                .reason(reason)
+                .evidence(evidence)
+        };
         let error = StageError::new(ErrorName::MigrationExecutionError, text).findings(blockers);
-        return settle::fail(deps, wait, &error, now).await;
+        return settle::fail_with(deps, wait, &error, told, now).await;
     }
     note_progress(deps, record, server, progress, now).await
 }

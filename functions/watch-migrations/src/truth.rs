@@ -3,9 +3,14 @@
 //! A job has no failed state, a launch counts as accepted long before an instance exists, and a source server goes on
 //! naming the instance of its last job for a while. So only the server's own part in this very job is believed.
 
+use jiff::{SignedDuration, Timestamp};
 use landfall_domain::record::LaunchAction;
+use landfall_domain::replication;
 use landfall_mgn::{Job, JobLogLine, LaunchStatus, LaunchedInstance, Server};
 use serde_json::{Value, json};
+
+/// How long a job that has ended may be without its log.
+const LOG_LAG: SignedDuration = SignedDuration::from_mins(3);
 
 /// How a launch stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +41,7 @@ pub(crate) fn of(
     server_id: &str,
     server: Option<&Server>,
     log: &[JobLogLine],
+    now: Timestamp,
 ) -> Truth {
     let Some(job) = job else {
         return Truth::Running(format!("MGN does not show {job_id}"));
@@ -53,6 +59,10 @@ pub(crate) fn of(
     };
     match &part.status {
         LaunchStatus::Launched => {}
+        // The log comes some seconds after the job: nobody is to be told "no reason" for that.
+        LaunchStatus::Failed if raw_error(log).is_none() && ended_lately(job, now) => {
+            return Truth::Running("its log does not say yet why it failed".to_owned());
+        }
         LaunchStatus::Failed => return failed("FAILED", None),
         LaunchStatus::Terminated => return failed("TERMINATED", None),
         LaunchStatus::Unknown(status) => return failed(status, None),
@@ -96,6 +106,14 @@ pub(crate) fn of(
         instance_id: instance_id.to_owned(),
         evidence: evidence(instance_id, launched, &part.actions, stale.as_deref()),
     }
+}
+
+fn ended_lately(job: &Job, now: Timestamp) -> bool {
+    let ended = job
+        .ended_at
+        .as_deref()
+        .and_then(replication::parse_timestamp);
+    ended.is_some_and(|at| now.duration_since(at) < LOG_LAG)
 }
 
 fn evidence(
@@ -153,6 +171,7 @@ mod tests {
         Job {
             id: "mgnjob-2".into(),
             completed: true,
+            ended_at: None,
             participants: vec![part],
             intent_id: None,
         }
@@ -187,6 +206,7 @@ mod tests {
             "s-1",
             Some(server),
             log,
+            Timestamp::UNIX_EPOCH,
         )
     }
 
@@ -256,6 +276,7 @@ mod tests {
                 "s-1",
                 Some(&own),
                 &[],
+                Timestamp::UNIX_EPOCH,
             ))
         };
         assert!(of(None).contains("does not show"));
@@ -328,6 +349,7 @@ mod tests {
             "s-1",
             Some(&own),
             &log,
+            Timestamp::UNIX_EPOCH,
         );
         let Truth::Launched { evidence, .. } = test else {
             panic!("a test may be of old data");
@@ -336,5 +358,38 @@ mod tests {
             evidence["staleSnapshot"],
             "SNAPSHOT_FAIL: RequestLimitExceeded"
         );
+    }
+
+    #[test]
+    fn a_reason_that_is_not_in_the_log_yet_is_waited_for() {
+        let own = server("mgnjob-2");
+        let mut job = job(part(LaunchStatus::Failed, None));
+        job.ended_at = Some("2026-11-21T12:00:00.5+00:00".into());
+        let at = |time: &str, log: &[JobLogLine]| {
+            let now = time.parse().unwrap();
+            of(
+                LaunchAction::Test,
+                "mgnjob-2",
+                Some(&job),
+                "s-1",
+                Some(&own),
+                log,
+                now,
+            )
+        };
+        let none = [line("LAUNCH_START", None)];
+        assert!(matches!(
+            at("2026-11-21T12:00:10Z", &none),
+            Truth::Running(_)
+        ));
+        assert!(matches!(
+            at("2026-11-21T12:04:00Z", &none),
+            Truth::Failed { .. }
+        ));
+        let told = [line("LAUNCH_FAILED", Some("VcpuLimitExceeded"))];
+        assert!(matches!(
+            at("2026-11-21T12:00:10Z", &told),
+            Truth::Failed { .. }
+        ));
     }
 }

@@ -109,7 +109,10 @@ async fn a_closed_launch_does_not_keep_its_task_token_for_ever() {
         intent_id: None,
         job_id: None,
         held: None,
+        intents: Vec::new(),
+        claimed_at: None,
         closed: false,
+        barred: false,
     };
     let expires = |sk: &str| {
         let items = aws.items.lock().unwrap();

@@ -301,7 +301,7 @@ pub struct Policy {
     /// The highest age of the last snapshot a launch may start with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_snapshot_age_seconds: Option<u32>,
-    /// How many bytes may wait to be replicated when a launch starts; absent means none, unless the lag is zero.
+    /// How many bytes may wait to be replicated when a launch starts; absent leaves it to the lag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_backlog_bytes: Option<u64>,
     /// How long the target runs before finalize, in seconds; [`MAX_SOAK_SECONDS`] at most.

@@ -37,6 +37,8 @@ pub struct Pending<'a> {
     pub due_at: &'a str,
     /// The job that carries the intent of this launch, where there is one.
     pub applied: Option<&'a str>,
+    /// Whether MGN may yet carry out what it was last asked: no answer came.
+    pub unconfirmed: bool,
 }
 
 /// What becomes of a pending launch.
@@ -83,6 +85,11 @@ pub fn decide(
 ) -> Decision {
     if let Some(job_id) = pending.applied {
         return Decision::AlreadyApplied(job_id.to_owned());
+    }
+    if pending.unconfirmed {
+        let text =
+            "MGN gave no answer to its last call; whether it was carried out shows within 90 s.";
+        return Decision::Wait(held("LAUNCH_UNCONFIRMED", text.to_owned()));
     }
     let action = pending.action.as_str();
     let Some(server) = candidate else {
@@ -184,6 +191,7 @@ mod tests {
             policy: &policy,
             due_at: "2026-11-21T13:00:00Z",
             applied: None,
+            unconfirmed: false,
         };
         change(&mut replication, &mut candidate, &mut pending);
         let candidate = Candidate {
@@ -212,6 +220,15 @@ mod tests {
             assert_eq!(decision, Decision::AlreadyApplied("mgnjob-1".into()));
             assert_eq!(decided(action, |_, _, _| {}), Decision::Start);
         }
+    }
+
+    #[test]
+    fn nothing_is_decided_while_the_last_call_may_still_show() {
+        let decision = decided(LaunchAction::Cutover, |_, server, pending| {
+            server.lifecycle = "CUTTING_OVER";
+            pending.unconfirmed = true;
+        });
+        assert!(matches!(decision, Decision::Wait(why) if why.code == "LAUNCH_UNCONFIRMED"));
     }
 
     #[test]
@@ -287,6 +304,7 @@ mod tests {
             policy: &policy,
             due_at: NOW,
             applied: None,
+            unconfirmed: false,
         };
         let (text, _) = refused(decide(&unknown, None, NOW.parse().unwrap()));
         assert!(text.contains("vm-1"), "{text}");

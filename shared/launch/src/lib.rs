@@ -41,8 +41,8 @@ pub struct Present {
 /// Reads the launch settings of a connected server: three calls, none of which changes anything.
 ///
 /// # Errors
-/// With the given name where a read is refused, or where MGN or EC2 has no template for the server, as it is for one
-/// that is disconnected; or a transient error.
+/// With the given name where a read is refused, or where EC2 has no default version of the template; or a transient
+/// error, as where MGN names no template: it makes one some time after the server appears.
 pub async fn present(
     ec2: &Client,
     mgn: &Mgn,
@@ -53,8 +53,10 @@ pub async fn present(
     let replication = mgn.replication_configuration(server_id, name).await?;
     let template_id = configuration.template_id.clone().ok_or_else(|| {
         StageError::new(
-            name,
-            format!("MGN names no launch template for {server_id}"),
+            ErrorName::DependencyUnavailable,
+            format!(
+                "MGN names no launch template for {server_id}: it makes one when the server appears, and drops it when the server is disconnected"
+            ),
         )
     })?;
     let (default, latest) = versions(ec2, &template_id, name).await?;

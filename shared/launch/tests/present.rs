@@ -109,7 +109,7 @@ async fn a_server_without_a_template_is_told() {
     let ec2_without = ec2(vec![]);
     let error = present(&ec2_without, &mgn(None, None), SERVER, FAULT).await;
     let error = error.unwrap_err();
-    assert_eq!(error.name, FAULT);
+    assert_eq!(error.name, ErrorName::DependencyUnavailable);
     assert!(
         error.message.contains("names no launch template"),
         "{error}"

@@ -3,6 +3,7 @@
 use aws_sdk_mgn::error::SdkError;
 use aws_sdk_mgn::operation::start_cutover::StartCutoverError;
 use aws_sdk_mgn::operation::start_test::StartTestError;
+use aws_sdk_mgn::operation::terminate_target_instances::TerminateTargetInstancesError;
 use aws_sdk_mgn::types as sdk;
 use aws_sdk_mgn::types::error::ConflictException;
 use landfall_common::aws_error::{code, stage_error};
@@ -104,6 +105,7 @@ pub(crate) fn job(from: &sdk::Job) -> Job {
     Job {
         id: from.job_id().to_owned(),
         completed: from.status() == Some(&sdk::JobStatus::Completed),
+        ended_at: from.end_date_time().map(str::to_owned),
         participants: from
             .participating_servers()
             .iter()
@@ -192,6 +194,23 @@ pub(crate) fn cutover_refusal(error: &SdkError<StartCutoverError>) -> StartError
         code(error),
         stage_error(error, ErrorName::CutoverError, "mgn:StartCutover"),
     )
+}
+
+/// Why MGN did not terminate: no room for another job passes, as for a start.
+pub(crate) fn terminate_refusal(error: &SdkError<TerminateTargetInstancesError>) -> StageError {
+    let conflict = error.as_service_error().and_then(|refusal| match refusal {
+        TerminateTargetInstancesError::ConflictException(conflict) => Some(conflict),
+        _ => None,
+    });
+    let told = stage_error(
+        error,
+        ErrorName::RollbackError,
+        "mgn:TerminateTargetInstances",
+    );
+    match refusal(conflict, code(error), told.clone()) {
+        StartError::Servers(_) => told,
+        StartError::Other(error) => error,
+    }
 }
 
 /// A conflict that names servers is theirs. One that names none is about the account's room for jobs, which others may

@@ -282,7 +282,7 @@ impl Mgn {
             .config_override(once())
             .send()
             .await
-            .or_stage(ErrorName::RollbackError, "mgn:TerminateTargetInstances")?;
+            .map_err(|error| convert::terminate_refusal(&error))?;
         answer.job.as_ref().map(convert::job).ok_or_else(|| {
             StageError::new(
                 ErrorName::DependencyUnavailable,

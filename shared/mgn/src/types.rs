@@ -69,6 +69,8 @@ pub struct Job {
     pub id: String,
     /// Whether it is COMPLETED.
     pub completed: bool,
+    /// `endDateTime`, as sent.
+    pub ended_at: Option<String>,
     /// The servers that take part.
     pub participants: Vec<Participant>,
     /// The intent that started it, from its tag.

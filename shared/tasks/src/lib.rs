@@ -101,6 +101,11 @@ pub async fn bury(
         None => None,
     };
     if let Some(how) = ended {
+        let stored = journal.store.get_wait(wait).await?;
+        if stored.is_some_and(|stored| stored.is_unconfirmed(now)) {
+            // A launch may be under way that its record does not know yet: the next look freezes.
+            return Ok(());
+        }
         // Read again: the execution may have written the end just before its own.
         let record = journal.store.require(&wait.key).await?;
         if record.attempt == wait.attempt && !record.status.is_end() {

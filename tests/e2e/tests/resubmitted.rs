@@ -87,7 +87,7 @@ async fn the_same_content_after_a_success_changes_nothing() {
 #[tokio::test]
 async fn a_failure_may_be_mended_and_tried_again() {
     let (stack, run) = (Stack::load().await, unique());
-    let source = Source::new(&stack, &run, "mended").request("steps", json!(["freeze"]));
+    let source = Source::new(&stack, &run, "mended").request("steps", json!(["replicate"]));
     let wrong = source
         .clone()
         .request("subnetId", "subnet-0fffffffffffffff0");

@@ -36,7 +36,10 @@ fn wait(record: &MigrationRecord, kind: WaitKind, token: &str) -> Wait {
         intent_id: None,
         job_id: None,
         held: None,
+        intents: Vec::new(),
+        claimed_at: None,
         closed: false,
+        barred: false,
     }
 }
 
@@ -82,10 +85,15 @@ async fn a_launch_is_claimed_by_one_batch_and_never_starts_twice() {
         std::slice::from_ref(&launch)
     );
 
-    assert!(store.claim_launch(&launch, "batch-1").await.expect("claim"));
+    assert!(
+        store
+            .claim_launch(&launch, "batch-1", noon())
+            .await
+            .expect("claim")
+    );
     assert!(
         !store
-            .claim_launch(&launch, "batch-2")
+            .claim_launch(&launch, "batch-2", noon())
             .await
             .expect("claim by another")
     );
@@ -103,7 +111,7 @@ async fn a_launch_is_claimed_by_one_batch_and_never_starts_twice() {
     );
     assert!(
         store
-            .claim_launch(&launch, "batch-2")
+            .claim_launch(&launch, "batch-2", noon())
             .await
             .expect("claim after release")
     );
@@ -141,7 +149,7 @@ async fn a_launch_is_claimed_by_one_batch_and_never_starts_twice() {
     assert_eq!(found.job_id.as_deref(), Some("mgnjob-1"));
     assert!(
         !store
-            .claim_launch(&launch, "batch-3")
+            .claim_launch(&launch, "batch-3", noon())
             .await
             .expect("claim of a closed one")
     );
@@ -172,7 +180,12 @@ async fn a_rollback_closes_everything_of_its_migration_alone() {
     assert!(store.waits(Phase::Waiting).await.expect("waits").is_empty());
     assert_eq!(store.waits(Phase::Pending).await.expect("waits"), [theirs]);
     let launch = wait(&record, WaitKind::TestLaunch, "b");
-    assert!(!store.claim_launch(&launch, "batch").await.expect("claim"));
+    assert!(
+        !store
+            .claim_launch(&launch, "batch", noon())
+            .await
+            .expect("claim")
+    );
     assert!(store.open_launch(&launch).await.expect("open again").closed);
     table.drop().await;
 }

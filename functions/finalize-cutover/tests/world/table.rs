@@ -135,13 +135,16 @@ pub(crate) fn dynamodb(world: &Arc<Mutex<World>>) -> aws_sdk_dynamodb::Client {
                 |w, input| {
                     assert_eq!(
                         input.update_expression(),
-                        Some("REMOVE waitKey SET closed = :yes, expiresAt = :expires")
+                        Some(
+                            "REMOVE waitKey SET closed = :yes, expiresAt = :expires, barred = :yes"
+                        )
                     );
                     let Some(item) = w.items.get_mut(&key_of(input.key().unwrap())) else {
                         return Err(code!(update::UpdateItemError, CONDITION));
                     };
                     item.remove("waitKey");
                     item.insert("closed".into(), AttributeValue::Bool(true));
+                    item.insert("barred".into(), AttributeValue::Bool(true));
                     Ok(update::UpdateItemOutput::builder().build())
                 }
             ),

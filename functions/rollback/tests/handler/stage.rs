@@ -208,6 +208,9 @@ pub(crate) fn wait(kind: WaitKind) -> Wait {
         intent_id: None,
         job_id: None,
         held: None,
+        intents: Vec::new(),
+        claimed_at: None,
         closed: false,
+        barred: false,
     }
 }

@@ -1,8 +1,10 @@
 //! A launch happens once.
 
+use crate::mgn::Job;
 use crate::stage::{Stage, tests};
-use crate::support::Fault;
+use crate::support::{Fault, stage_input};
 use crate::tasks::Ended;
+use jiff::ToSpan as _;
 use landfall_common::state::wait::Phase;
 use landfall_domain::{ErrorName, Status};
 use serde_json::{Value, json};
@@ -42,7 +44,10 @@ async fn every_call_may_fail_once_and_each_server_is_launched_exactly_once() {
                     .clone()
                 })
                 .collect();
-            assert!(stage.run("request-1", &bodies).await.is_empty(), "{case}");
+            // What was asked without an answer shows by then.
+            let later = crate::support::now() + 91_i64.seconds();
+            let again = stage.run_at("request-1", &bodies, later).await;
+            assert!(again.is_empty(), "{case}: {again:?}");
             for id in ["mig-0", "mig-1"] {
                 let happened = stage.aws.happened(id).await;
                 let ended = stage.task(&format!("token-{id}"));
@@ -125,4 +130,66 @@ async fn the_token_of_a_later_try_wins_whatever_the_order_of_its_messages() {
         (wait.task_token.as_str(), wait.job_id.is_some()),
         ("token-1", true)
     );
+}
+
+#[tokio::test]
+async fn a_job_that_shows_late_is_found_by_whichever_of_its_intents_began_it() {
+    // The call is carried out after its time-out: at first there is no job.
+    let stage = Stage::ready(1).await;
+    let at = {
+        let other = Stage::ready(1).await;
+        other.run("request-1", &tests(1)).await;
+        let calls = other.aws.calls.made();
+        calls.iter().position(|call| *call == "StartTest").unwrap()
+    };
+    stage.aws.calls.fail_nth(at, Fault::Unavailable);
+    assert_eq!(stage.run("request-1", &tests(1)).await.len(), 1);
+    let first = stage
+        .wait("mig-0", Phase::Pending)
+        .await
+        .unwrap()
+        .intent_id
+        .unwrap();
+    // Nothing is asked again while it may still show.
+    let soon = crate::support::now() + 60_i64.seconds();
+    assert_eq!(stage.run_at("request-2", &tests(1), soon).await.len(), 1);
+    assert_eq!(stage.jobs().len(), 0);
+    let held = stage.aws.record("mig-0").await.held.unwrap();
+    assert_eq!(held.code, "LAUNCH_UNCONFIRMED");
+    // Then it is asked again; and should the first one show now, it is ours.
+    let later = crate::support::now() + 91_i64.seconds();
+    stage.account.lock().unwrap().begins_with_start.push(Job {
+        id: "mgnjob-late".into(),
+        completed: false,
+        servers: vec![("s-mig-0".into(), "PENDING".into(), None)],
+        tags: [("landfall:intent".to_owned(), first)].into(),
+    });
+    stage.account.lock().unwrap().refuses = [("s-mig-0".to_owned(), "busy".to_owned())].into();
+    assert_eq!(stage.run_at("request-3", &tests(1), later).await.len(), 1);
+    assert!(stage.run_at("request-4", &tests(1), later).await.is_empty());
+    let record = stage.aws.record("mig-0").await;
+    assert_eq!(record.done.test.unwrap().job_id, "mgnjob-late");
+    assert_eq!(stage.jobs().len(), 1);
+}
+
+#[tokio::test]
+async fn a_launch_closed_for_a_dead_token_is_opened_by_the_next_try_of_its_state() {
+    let stage = Stage::ready(1).await;
+    let ended = Ended::Failed("TIMED_OUT".into(), String::new());
+    stage
+        .tasks
+        .lock()
+        .unwrap()
+        .insert("token-mig-0".into(), ended);
+    assert!(stage.run("request-1", &tests(1)).await.is_empty());
+    assert_eq!(stage.jobs().len(), 0, "nobody waited");
+    let retried = stage_input(
+        "mig-0",
+        json!({ "action": "TEST", "retryCount": 1, "taskToken": "token-again" }),
+    );
+    let bodies = [retried.to_string()];
+    assert!(stage.run("request-2", &bodies).await.is_empty());
+    assert_eq!(stage.jobs().len(), 1);
+    let wait = stage.wait("mig-0", Phase::Waiting).await.unwrap();
+    assert_eq!(wait.task_token, "token-again");
 }

@@ -402,6 +402,7 @@ pub(crate) mod tests {
         Job {
             id: id.into(),
             completed: false,
+            ended_at: None,
             participants: participants.collect(),
             intent_id: None,
         }

@@ -5,7 +5,7 @@
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use landfall_domain::record::{AgentCommand, LaunchAction};
 use landfall_domain::request::{Account, Policy};
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
@@ -15,6 +15,9 @@ use super::StateStore;
 use super::item::{self, Key, internal, text};
 use crate::aws_error::{AwsResultExt, stage_error};
 
+/// How long a call without an answer may still take effect: far above the SDK's own time-outs, and enough for
+/// DescribeJobs to show what has begun.
+const UNCONFIRMED: SignedDuration = SignedDuration::from_secs(90);
 /// Closes a launch: it leaves the index, and the table (with its task token) when its migration's record may.
 const CLOSE: &str = "REMOVE waitKey SET closed = :yes, expiresAt = :expires";
 
@@ -113,6 +116,12 @@ pub struct Wait {
     /// The batch a launch was put in; the tag `landfall:intent` of its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent_id: Option<String>,
+    /// Every batch it was ever put in: a job of an earlier one may show late.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intents: Vec<String>,
+    /// When it was put into the batch of `intent_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_at: Option<String>,
     /// The MGN job of a launch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
@@ -122,6 +131,9 @@ pub struct Wait {
     /// Whether its token was used; only launches are kept after that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
+    /// Whether it was closed for good, by a rollback: no later try of its state opens it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub barred: bool,
 }
 
 /// A closed launch has left the index, and with it the attribute.
@@ -170,10 +182,32 @@ impl Wait {
             command: record.done.agent_command.clone().filter(|_| agent),
             policy: record.request.policy.clone(),
             intent_id: None,
+            intents: Vec::new(),
+            claimed_at: None,
             job_id: None,
             held: None,
             closed: false,
+            barred: false,
         }
+    }
+
+    /// Whether a job carries an intent of this launch.
+    pub fn is_of(&self, intent: Option<&str>) -> bool {
+        intent.is_some_and(|intent| {
+            self.intent_id.as_deref() == Some(intent) || self.intents.iter().any(|it| it == intent)
+        })
+    }
+
+    /// Whether MGN may yet carry out, or show, what it was last asked for this launch: an answer was lost, or whoever
+    /// asked died.
+    pub fn is_unconfirmed(&self, now: Timestamp) -> bool {
+        let claimed = self
+            .claimed_at
+            .as_ref()
+            .filter(|_| self.intent_id.is_some());
+        claimed
+            .and_then(|at| at.parse::<Timestamp>().ok())
+            .is_some_and(|at| self.job_id.is_none() && now.duration_since(at) < UNCONFIRMED)
     }
 
     fn sk(&self) -> String {
@@ -226,10 +260,15 @@ impl StateStore {
                     )
                 };
                 let there = self.get_wait(wait).await?.ok_or_else(gone)?;
-                if there.closed || there.retry_count >= wait.retry_count {
+                if there.barred || there.retry_count >= wait.retry_count {
                     return Ok(there);
                 }
-                self.renew_token(wait).await?;
+                if there.closed {
+                    // Closed because nobody waited any more with the token before: now somebody does.
+                    self.reopen_launch(&there, wait).await?;
+                } else {
+                    self.renew_token(wait).await?;
+                }
                 self.get_wait(wait).await?.ok_or_else(gone)
             }
             Err(error) => Err(stage_error(&error, ErrorName::InternalError, "PutItem")),
@@ -249,6 +288,32 @@ impl StateStore {
             .condition_expression("attribute_not_exists(closed) AND retryCount < :retry")
             .expression_attribute_values(":token", text(&wait.task_token))
             .expression_attribute_values(":retry", number(wait.retry_count))
+            .send()
+            .await;
+        applied(update.err(), "UpdateItem")
+    }
+
+    /// Opens a closed launch for a later try of its state: pending again, or with its job where it has one.
+    async fn reopen_launch(&self, there: &Wait, wait: &Wait) -> Result<bool, StageError> {
+        let phase = match there.job_id {
+            Some(_) => Phase::Waiting,
+            None => Phase::Pending,
+        };
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&wait.key.pk()))
+            .key("sk", text(&wait.sk()))
+            .update_expression(
+                "SET taskToken = :token, retryCount = :retry, waitKey = :phase, dueAt = :due REMOVE closed, expiresAt",
+            )
+            .condition_expression("closed = :yes AND attribute_not_exists(barred) AND retryCount < :retry")
+            .expression_attribute_values(":token", text(&wait.task_token))
+            .expression_attribute_values(":retry", number(wait.retry_count))
+            .expression_attribute_values(":phase", text(phase.as_str()))
+            .expression_attribute_values(":due", text(&wait.due_at))
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
             .send()
             .await;
         applied(update.err(), "UpdateItem")
@@ -274,18 +339,25 @@ impl StateStore {
     }
 
     /// Puts a pending launch into a batch. `false` when it is in one already, or gone.
-    pub async fn claim_launch(&self, wait: &Wait, intent_id: &str) -> Result<bool, StageError> {
+    pub async fn claim_launch(
+        &self,
+        wait: &Wait,
+        intent_id: &str,
+        now: Timestamp,
+    ) -> Result<bool, StageError> {
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("pk", text(&wait.key.pk()))
             .key("sk", text(&wait.sk()))
-            .update_expression("SET intentId = :intent")
+            .update_expression("SET intentId = :intent, claimedAt = :now ADD intents :intents")
             .condition_expression(
                 "attribute_exists(pk) AND attribute_not_exists(intentId) AND waitKey = :pending",
             )
+            .expression_attribute_values(":intents", AttributeValue::Ss(vec![intent_id.to_owned()]))
             .expression_attribute_values(":intent", text(intent_id))
+            .expression_attribute_values(":now", text(&now.to_string()))
             .expression_attribute_values(":pending", text(Phase::Pending.as_str()))
             .send()
             .await;
@@ -340,7 +412,7 @@ impl StateStore {
             .key("pk", text(&wait.key.pk()))
             .key("sk", text(&wait.sk()))
             .update_expression("SET jobId = :job, waitKey = :waiting, dueAt = :due")
-            .condition_expression("attribute_exists(pk)")
+            .condition_expression("attribute_exists(pk) AND attribute_not_exists(closed)")
             .expression_attribute_values(":job", text(job_id))
             .expression_attribute_values(":due", text(&due.to_string()))
             .expression_attribute_values(":waiting", text(Phase::Waiting.as_str()))
@@ -398,7 +470,7 @@ impl StateStore {
                     .table_name(&self.table)
                     .key("pk", pk)
                     .key("sk", sk)
-                    .update_expression(CLOSE)
+                    .update_expression(format!("{CLOSE}, barred = :yes"))
                     .condition_expression("attribute_exists(pk)")
                     .expression_attribute_values(":yes", AttributeValue::Bool(true))
                     .expression_attribute_values(":expires", expires(wait))

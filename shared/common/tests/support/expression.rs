@@ -61,7 +61,22 @@ impl Terms<'_> {
         let mut clause = "";
         while let Some(word) = words.next() {
             match (clause, word) {
-                (_, "SET" | "REMOVE") => clause = word,
+                (_, "SET" | "REMOVE" | "ADD") => clause = word,
+                ("ADD", name) => {
+                    let added = self.value(words.next().unwrap()).as_ss().unwrap();
+                    let name = self.name(name).to_owned();
+                    let set = item.entry(name).or_insert(AttributeValue::Ss(Vec::new()));
+                    let AttributeValue::Ss(set) = set else {
+                        panic!("{expression}: no set of strings");
+                    };
+                    set.extend(
+                        added
+                            .iter()
+                            .filter(|it| !set.contains(it))
+                            .cloned()
+                            .collect::<Vec<_>>(),
+                    );
+                }
                 ("REMOVE", name) => drop(item.remove(self.name(name))),
                 (_, name) => {
                     assert_eq!(words.next(), Some("="), "{expression}");

@@ -30,7 +30,7 @@ pub struct Baseline {
 pub struct Sample {
     /// The check's place in the request.
     pub check: usize,
-    /// The address that was asked.
+    /// The address that was asked, as far as it may be shown.
     pub url: String,
     /// Its answer, where it passed its own check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,7 @@ impl Sample {
             ),
             (problem, _) => (None, problem.unwrap_or_else(|| "was not asked".to_owned())),
         };
-        let seen = super::short(&seen);
+        let (url, seen) = (http::shown(url), super::short(&seen));
         let finding = answer.is_none().then(|| {
             Finding::warning(
                 "SOURCE_CHECK_FAILED",
@@ -122,7 +122,7 @@ impl Sample {
         });
         let sample = Self {
             check: index,
-            url: url.to_owned(),
+            url,
             answer,
             seen,
         };

@@ -30,7 +30,13 @@ impl Answer {
 pub(super) fn wanted(check: &HttpCheck, baseline: Option<&SourceAnswer>) -> String {
     let mut parts = vec![check.expected_status.to_string()];
     let headers = check.expected_headers.iter();
-    parts.extend(headers.map(|(name, text)| format!("{name}: …{text}…")));
+    parts.extend(headers.map(|(name, text)| {
+        if is_secret(&name.to_lowercase()) {
+            format!("{name}: as the check says")
+        } else {
+            format!("{name}: …{text}…")
+        }
+    }));
     parts.extend(check.expected_body.as_ref().map(|text| format!("{text:?}")));
     parts.extend(check.body_pattern.as_ref().map(|text| format!("/{text}/")));
     let mut said = parts.join(" with ");
@@ -109,6 +115,19 @@ pub(super) fn judge(
 }
 
 /// Whether a header's value lets somebody in.
+/// An address as it may be shown: without the password and the parameters that a person may have put into it.
+pub(super) fn shown(url: &str) -> String {
+    let (address, parameters) = match url.split_once(['?', '#']) {
+        Some((address, _)) => (address, "?…"),
+        None => (url, ""),
+    };
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{host}{path}{parameters}")
+}
+
 fn is_secret(name: &str) -> bool {
     matches!(name, "set-cookie" | "authorization" | "www-authenticate")
         || name.contains("token")

@@ -80,7 +80,7 @@ pub fn judge(
 ) -> Judged {
     let (what, wanted, result) = match check {
         HealthCheck::Http(check) => (
-            target.fill(&check.url),
+            http::shown(&target.fill(&check.url)),
             http::wanted(check, baseline),
             match seen {
                 Seen::Http(answer) => http::judge(check, answer, baseline),
@@ -218,7 +218,7 @@ pub fn unverified(checks: &[HealthCheck]) -> Vec<Finding> {
                 &format!("/healthChecks/{index}/tlsVerify"),
                 format!(
                     "the certificate of {} was NOT verified: whoever answered need not be the target, and users may not get through.",
-                    http.url
+                    http::shown(&http.url)
                 ),
             )
             .evidence("tlsVerify is false", "a certificate that is verified")

@@ -509,3 +509,30 @@ fn a_script_is_looked_at_until_it_has_ended_and_is_not_sent_again_when_it_passed
     assert!(!command.is_overdue(60, at(240)));
     assert!(command.is_overdue(60, at(241)));
 }
+
+#[test]
+fn what_a_person_put_into_an_address_or_a_header_is_not_told() {
+    for (url, shown) in [
+        ("https://10.0.0.1/health", "https://10.0.0.1/health"),
+        (
+            "https://me:secret@10.0.0.1:8443/a@b",
+            "https://10.0.0.1:8443/a@b",
+        ),
+        ("http://host?token=secret", "http://host?…"),
+        ("http://host/x#secret", "http://host/x?…"),
+        ("host:80", "host:80"),
+    ] {
+        assert_eq!(http::shown(url), shown);
+    }
+    let check: HealthCheck = serde_json::from_value(json!({
+        "kind": "http", "url": "http://me:secret@host/x?key=secret",
+        "expectedHeaders": {"X-Api-Token": "secret", "X-Build": "17"},
+    }))
+    .unwrap();
+    let told = format!(
+        "{:?}",
+        judge(0, &check, &Seen::Nothing("refused".into()), &target(), None)
+    );
+    assert!(!told.contains("secret"), "{told}");
+    assert!(told.contains("X-Build: …17…"), "{told}");
+}

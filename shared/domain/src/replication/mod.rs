@@ -194,33 +194,21 @@ pub fn blockers(replication: &Replication, policy: &Policy, now: Timestamp) -> V
     findings
 }
 
-/// What is not replicated yet. Without a limit of the request anything is too much while there is a lag: MGN may go on
-/// naming a backlog when it has none.
+/// What is not replicated yet, where the request limits it; else the lag alone decides, for a busy server always has some.
 fn backlog(replication: &Replication, policy: &Policy) -> Option<Finding> {
     let bytes = replication.backlog_bytes;
-    match policy.max_backlog_bytes {
-        Some(limit) if u64::try_from(bytes).is_ok_and(|bytes| bytes > limit) => Some(
+    let limit = policy.max_backlog_bytes?;
+    u64::try_from(bytes)
+        .is_ok_and(|bytes| bytes > limit)
+        .then(|| {
             Finding::blocking(
                 "BACKLOG_TOO_LARGE",
                 "",
                 format!("{bytes} bytes wait to be replicated; at most {limit} are allowed."),
             )
             .evidence(bytes, limit)
-            .remedy("Wait, lower the write load, or raise policy.maxBacklogBytes."),
-        ),
-        Some(_) => None,
-        None => {
-            (replication.state == "CONTINUOUS" && bytes > 0 && replication.lag_seconds() != Some(0))
-                .then(|| {
-                    Finding::blocking(
-                        "BACKLOG_NOT_FLUSHED",
-                        "",
-                        format!("{bytes} bytes wait to be replicated."),
-                    )
-                    .evidence(bytes, 0)
-                })
-        }
-    }
+            .remedy("Wait, lower the write load, or raise policy.maxBacklogBytes.")
+        })
 }
 
 fn snapshot_age(replication: &Replication, policy: &Policy, now: Timestamp) -> Option<Finding> {
@@ -354,13 +342,6 @@ mod tests {
         check(
             |r| r.failed_step = Some("BOOT_REPLICATION_SERVER".into()),
             &["INITIATION_STEP_FAILED"],
-        );
-        check(
-            |r| {
-                r.backlog_bytes = 1;
-                r.lag_duration = Some("PT1S".into());
-            },
-            &["BACKLOG_NOT_FLUSHED"],
         );
         check(|r| r.backlog_bytes = 1, &[]);
         check(

@@ -244,11 +244,12 @@ impl Step {
 
 /// Compares what MGN says now with the stall that was known.
 pub fn step(replication: &Replication, known: Option<&Stall>, now: Timestamp) -> Step {
-    if replication.state != "STALLED" {
-        return match known {
-            Some(stall) => Step::Cleared(stall.clone()),
-            None => Step::Same(None),
-        };
+    match (replication.state.as_str(), known) {
+        ("STALLED", _) => {}
+        // It only tries again: no data flows before the initiation has ended.
+        ("INITIATING", Some(stall)) => return Step::Same(Some(stall.clone())),
+        (_, Some(stall)) => return Step::Cleared(stall.clone()),
+        (_, None) => return Step::Same(None),
     }
     let error = replication
         .error
@@ -343,6 +344,12 @@ mod tests {
             step(&replication, Some(&told), at(999)),
             Step::Same(Some(told.clone()))
         );
+        let again = Replication {
+            state: "INITIATING".into(),
+            ..Replication::default()
+        };
+        let goes_on = Step::Same(Some(told.clone()));
+        assert_eq!(step(&again, Some(&told), at(999)), goes_on);
         let flows = Replication {
             state: "BACKLOG".into(),
             ..Replication::default()

@@ -265,6 +265,9 @@ fn wait(id: &str, kind: WaitKind) -> Wait {
         intent_id: None,
         job_id: None,
         held: None,
+        intents: Vec::new(),
+        claimed_at: None,
         closed: false,
+        barred: false,
     }
 }

@@ -84,6 +84,10 @@ impl Run {
             return;
         }
         let waits = self.waits().await;
+        // What was asked without an answer is looked for a little later.
+        if waits.iter().any(|wait| wait.is_unconfirmed(self.now)) {
+            return;
+        }
         let dues = waits
             .iter()
             .filter_map(|wait| wait.due_at.parse::<Timestamp>().ok());
