@@ -156,11 +156,11 @@ async fn note(
         let server = server.and_then(|id| servers.get(id));
         Box::pin(finish::started(deps, wait, job_id, server, now))
     });
-    let noted: Vec<_> = stream::iter(notes)
+    let outcomes: Vec<_> = stream::iter(notes)
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    noted.into_iter().collect()
+    outcomes.into_iter().collect()
 }
 
 /// Takes the servers out of a batch that MGN refused. One that a job has taken since we looked waits for its turn again;

@@ -1,6 +1,7 @@
 //! The function as a whole, against AWS in memory.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a helper of a test fails as the test does"
 )]
 

@@ -11,7 +11,7 @@ use landfall_domain::health::{Baseline, Sample, Seen, on_source};
 use landfall_domain::launch::{self, Difference, Launching};
 use landfall_domain::request::HttpCheck;
 use landfall_domain::{ErrorName, EventType, Finding, MigrationRecord, StageError, Status};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::{Deps, probe};
@@ -133,7 +133,7 @@ async fn clear(
     }
     let told: Vec<Finding> = overridden.into_iter().chain(failed).collect();
     if !told.is_empty() {
-        evidence["findings"] = Value::from_iter(told.iter().map(|finding| json!(finding)));
+        evidence["findings"] = json!(told);
     }
     for finding in told {
         record.done.warn(finding);

@@ -88,7 +88,7 @@ mod tests {
         running: InFlight,
         limits: Limits,
     ) -> (Vec<Vec<usize>>, Vec<usize>) {
-        let (batches, rest) = batches(pending, |_| (), running, limits);
+        let (batches, rest) = batches(pending, |_| "one", running, limits);
         (batches.into_iter().map(|(_, batch)| batch).collect(), rest)
     }
 

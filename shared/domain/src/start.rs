@@ -238,7 +238,7 @@ mod tests {
             other => panic!("{other:?} is no wait"),
         };
         let busy = decided(LaunchAction::Test, |_, server, _| {
-            server.busy_with = Some("mgnjob-9")
+            server.busy_with = Some("mgnjob-9");
         });
         assert_eq!(
             wait(busy),
@@ -277,12 +277,12 @@ mod tests {
         ];
         for (lifecycle, expected) in cases {
             let decision = decided(LaunchAction::Test, |_, server, _| {
-                server.lifecycle = lifecycle
+                server.lifecycle = lifecycle;
             });
             assert_eq!(refused(decision), (expected.to_owned(), vec![]));
         }
         let testing = decided(LaunchAction::Cutover, |_, server, _| {
-            server.lifecycle = "TESTING"
+            server.lifecycle = "TESTING";
         });
         assert!(
             refused(testing)

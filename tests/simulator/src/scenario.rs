@@ -164,7 +164,12 @@ fn judge(sim: &Sim, scenario: &Scenario, problems: &mut Vec<String>) {
         known(format!("servers[{at}]"), &order.what.server);
     }
     for (at, fault) in scenario.faults.iter().enumerate() {
-        for name in fault.what.server.iter().flat_map(|names| names.each()) {
+        for name in fault
+            .what
+            .server
+            .iter()
+            .flat_map(super::faults::Names::each)
+        {
             known(format!("faults[{at}]"), name);
         }
     }

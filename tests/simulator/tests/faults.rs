@@ -290,12 +290,12 @@ async fn without_ministack_ec2_knows_the_instances_of_launches() {
                 of(checks.instance_status()).to_string(),
             )
         };
-        let seen = |state: &str, checks: &str| (state.to_owned(), checks.to_owned());
-        assert_eq!(look().await, seen("pending", "initializing"));
+        let shown = |state: &str, checks: &str| (state.to_owned(), checks.to_owned());
+        assert_eq!(look().await, shown("pending", "initializing"));
         simulator.advance(SignedDuration::from_secs(90)).await;
-        assert_eq!(look().await, seen("running", "initializing"));
+        assert_eq!(look().await, shown("running", "initializing"));
         simulator.advance(SignedDuration::from_hours(2)).await;
-        assert_eq!(look().await, seen("running", end));
+        assert_eq!(look().await, shown("running", end));
     }
 }
 

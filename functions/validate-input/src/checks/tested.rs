@@ -92,12 +92,12 @@ mod tests {
             assert_helpful(&findings);
             let said: Vec<String> = findings
                 .iter()
-                .map(|finding| match finding.is_blocking() {
-                    true => finding.code.clone(),
-                    false => {
-                        assert!(finding.message.ends_with(": no time"), "{finding:?}");
-                        format!("warning: {}", finding.code)
+                .map(|finding| {
+                    if finding.is_blocking() {
+                        return finding.code.clone();
                     }
+                    assert!(finding.message.ends_with(": no time"), "{finding:?}");
+                    format!("warning: {}", finding.code)
                 })
                 .collect();
             assert_eq!(said, Vec::from_iter(expected), "{changes}");

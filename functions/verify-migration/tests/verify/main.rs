@@ -4,6 +4,8 @@
     clippy::expect_used,
     clippy::result_large_err,
     clippy::large_futures,
+    clippy::type_complexity,
+    clippy::unnested_or_patterns,
     reason = "helpers of tests"
 )]
 

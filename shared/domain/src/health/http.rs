@@ -39,14 +39,18 @@ pub(super) fn wanted(check: &HttpCheck, baseline: Option<&SourceAnswer>) -> Stri
     }));
     parts.extend(check.expected_body.as_ref().map(|text| format!("{text:?}")));
     parts.extend(check.body_pattern.as_ref().map(|text| format!("/{text}/")));
-    let mut said = parts.join(" with ");
-    if let Some(baseline) = baseline {
-        said.push_str(&format!("; the source answered {}", baseline.status));
-        if let Some(limit) = baseline.limit_millis(check) {
-            said.push_str(&format!(" in {} ms, so within {limit} ms", baseline.millis));
-        }
+    let said = parts.join(" with ");
+    let Some(baseline) = baseline else {
+        return said;
+    };
+    let status = baseline.status;
+    match baseline.limit_millis(check) {
+        Some(limit) => format!(
+            "{said}; the source answered {status} in {} ms, so within {limit} ms",
+            baseline.millis
+        ),
+        None => format!("{said}; the source answered {status}"),
     }
-    said
 }
 
 /// The answer in words; an error where it is not as it must be.

@@ -48,6 +48,7 @@ fn http(members: Value) -> HealthCheck {
     check(value)
 }
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn what_was_seen_decides() {
     let script =

@@ -15,7 +15,7 @@ pub(super) fn message(body: &Value, error: &ValidationError<'_>, hidden: Option<
     // These show no value but that of a deciding member, which is a word of ours.
     match error.kind() {
         Kind::Required { property } => {
-            let decided = is_conditional(error).then(|| deciding(&error.instance()));
+            let decided = is_conditional(error).then(|| deciding(error.instance()));
             return match decided.flatten() {
                 Some(decided) => format!("{property} is missing; {decided} needs it"),
                 None => format!("{property} is missing"),

@@ -12,6 +12,9 @@
     clippy::panic,
     clippy::result_large_err,
     clippy::large_futures,
+    clippy::needless_pass_by_value,
+    clippy::similar_names,
+    clippy::wrong_self_convention,
     reason = "helpers of tests"
 )]
 

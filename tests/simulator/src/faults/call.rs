@@ -44,7 +44,7 @@ impl Call<'_> {
         let mut named = servers(self.input);
         if let Some(wanted) = &rule.server {
             // All the names of those that are wanted.
-            let names: BTreeSet<&str> = wanted
+            let called: BTreeSet<&str> = wanted
                 .each()
                 .iter()
                 .flat_map(|name| {
@@ -52,10 +52,10 @@ impl Call<'_> {
                     std::iter::once(name.as_str()).chain(also.flatten().map(String::as_str))
                 })
                 .collect();
-            if !says(self.input, &names) {
+            if !says(self.input, &called) {
                 return None;
             }
-            named.retain(|id| names.contains(id.as_str()));
+            named.retain(|id| called.contains(id.as_str()));
         }
         // A conflict is about servers.
         (rule.kind != Kind::Conflict || !named.is_empty()).then_some(named)

@@ -117,9 +117,10 @@ fn dynamodb(world: &Shared) -> aws_sdk_dynamodb::Client {
                 |w, input| {
                     let key = &input.key().unwrap()["pk"];
                     let key = key.as_s().unwrap();
-                    let item = match key.starts_with("CLAIM#") {
-                        true => w.claims.get(key).cloned(),
-                        false => Some(w.record.clone()),
+                    let item = if key.starts_with("CLAIM#") {
+                        w.claims.get(key).cloned()
+                    } else {
+                        Some(w.record.clone())
                     };
                     get_item::GetItemOutput::builder().set_item(item).build()
                 }
