@@ -41,8 +41,24 @@ pub struct Row {
     pub lag: Option<u64>,
     /// The newest instance: the cutover's, else the test's.
     pub instance: Option<String>,
-    /// Why it failed, in one line.
+    /// Why it failed, has stalled or waits for its launch, in one line.
     pub reason: Option<String>,
+}
+
+/// Why a migration has failed, or what it waits for that a person may want to look at.
+fn why(record: &MigrationRecord) -> Option<String> {
+    if let Some(failure) = &record.failure {
+        return Some(format!("{}: {}", failure.error, failure.message));
+    }
+    if record.status.is_end() {
+        return None;
+    }
+    let stall = record.progress.as_ref().and_then(|it| it.stall.as_ref());
+    if let Some(stall) = stall {
+        return Some(format!("stalled: {}", super::summary::stalled(stall)));
+    }
+    let held = record.held.as_ref()?;
+    Some(format!("waits: {}: {}", held.code, held.message))
 }
 
 impl Row {
@@ -69,9 +85,7 @@ impl Row {
                 .into_iter()
                 .flatten()
                 .find_map(|launch| launch.instance_id.clone()),
-            reason: record.failure.as_ref().map(|failure| {
-                shortened(&clean(&format!("{}: {}", failure.error, failure.message)))
-            }),
+            reason: why(record).map(|why| shortened(&clean(&why))),
         }
     }
 
@@ -106,7 +120,7 @@ impl Row {
         if let Some(instance) = &self.instance {
             let _ = write!(line, "  {instance}");
         }
-        if let Some(reason) = self.reason.as_ref().filter(|_| self.status.is_end()) {
+        if let Some(reason) = &self.reason {
             let _ = write!(line, "  {reason}");
         }
         clean(&line)
@@ -114,10 +128,17 @@ impl Row {
 
     /// What must change for a new line in a log. Replication counts in steps of a quarter and lag not at all: both
     /// move all the time.
-    pub fn landmark(&self) -> (u32, Status, Option<u8>, Option<&str>) {
+    pub fn landmark(&self) -> (u32, Status, Option<u8>, Option<&str>, Option<&str>) {
         let quarter = self.percent.map(|percent| percent / 25);
         let quarter = quarter.filter(|_| !self.status.is_end());
-        (self.attempt, self.status, quarter, self.instance.as_deref())
+        let reason = self.reason.as_deref();
+        (
+            self.attempt,
+            self.status,
+            quarter,
+            self.instance.as_deref(),
+            reason,
+        )
     }
 
     fn lag(&self) -> String {
@@ -193,6 +214,33 @@ pub(crate) mod tests {
             record[name] = value.clone();
         }
         serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn what_a_migration_waits_for_is_told() {
+        let now = "2026-01-01T00:01:30Z".parse().unwrap();
+        let row = |changes: serde_json::Value| Row::of(&record(&changes), now);
+        let stall = serde_json::json!({"error": "AGENT_NOT_SEEN", "since": "2026-01-01T00:01:00Z", "retries": 2});
+        let progress = serde_json::json!({"state": "STALLED", "observedAt": "", "stall": stall});
+        let stalled = row(serde_json::json!({"progress": progress.clone()}));
+        let line = stalled.log_line();
+        assert!(
+            line.contains("stalled: AGENT_NOT_SEEN since 2026-01-01T00:01:00Z, asked 2 times"),
+            "{line}"
+        );
+        let held = serde_json::json!({"code": "LAG_TOO_HIGH", "severity": "warning", "message": "it lags."});
+        let held = row(serde_json::json!({"status": "READY_FOR_TEST", "held": held}));
+        assert!(
+            held.log_line().ends_with("  waits: LAG_TOO_HIGH: it lags."),
+            "{}",
+            held.log_line()
+        );
+        assert_ne!(
+            held.landmark(),
+            row(serde_json::json!({"status": "READY_FOR_TEST"})).landmark()
+        );
+        let ended = row(serde_json::json!({"status": "SUCCEEDED", "progress": progress}));
+        assert_eq!(ended.reason, None);
     }
 
     #[test]

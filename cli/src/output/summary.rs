@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use landfall_domain::record::{Failure, Launch};
+use landfall_domain::replication::stall::{Stall, advice};
 use landfall_domain::{Finding, MigrationRecord};
 
 use super::rows::Row;
@@ -62,7 +63,16 @@ pub(super) fn heading(
                 duration(i64::try_from(lag).unwrap_or(i64::MAX))
             );
         }
+        if let Some(eta) = &progress.eta {
+            let _ = write!(text, ", done by {eta} as MGN reckons");
+        }
         field("replication", text);
+        if let Some(stall) = &progress.stall {
+            field("stalled", stalled(stall));
+        }
+    }
+    if let Some(held) = &record.held {
+        field("waits for", format!("{}: {}", held.code, held.message));
     }
     for (name, launch) in [
         ("test", &record.done.test),
@@ -83,6 +93,17 @@ pub(super) fn heading(
     if let Some(arn) = &record.execution_arn {
         field("workflow", arn.clone());
     }
+}
+
+/// A stall, with what a person should look at.
+pub(super) fn stalled(stall: &Stall) -> String {
+    let asked = match stall.retries {
+        0 => String::new(),
+        1 => ", asked once to begin again".to_owned(),
+        times => format!(", asked {times} times to begin again"),
+    };
+    let remedy = advice(&stall.error).remedy;
+    format!("{} since {}{asked}. {remedy}", stall.error, stall.since)
 }
 
 fn launched(launch: &Launch) -> String {

@@ -76,13 +76,14 @@ def test_quotas_have_the_services_codes(simulator):
         quotas.get_service_quota(ServiceCode="mgn", QuotaCode="L-00000000")
 
 
-def test_ec2_offers_types_itself_and_needs_ministack_for_the_rest(simulator):
+def test_ec2_tells_of_types_and_targets_itself_and_needs_ministack_for_the_rest(simulator):
     ec2 = simulator.client("ec2")
     wanted = [{"Name": "instance-type", "Values": ["t3.large", "t9.mega"]}]
     offered = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=wanted)["InstanceTypeOfferings"]
     assert {(o["InstanceType"], o["Location"]) for o in offered} == {("t3.large", f"us-east-1{zone}") for zone in "abc"}
+    assert ec2.describe_instances()["Reservations"] == []
     with pytest.raises(ClientError, match="Unavailable"):
-        ec2.describe_instances()
+        ec2.describe_volumes()
 
 
 def signed(body, secret=SECRET, message="msg_1"):

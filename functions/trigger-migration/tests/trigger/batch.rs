@@ -210,3 +210,36 @@ async fn trap_two_hundred_and_one_servers_take_two_rounds() {
     let sizes: Vec<usize> = stage.jobs().iter().map(|job| job.servers.len()).collect();
     assert_eq!(sizes, [200, 1]);
 }
+
+#[tokio::test]
+async fn a_wave_of_five_hundred_flows_through_without_one_quota_error() {
+    let stage = Stage::ready(500).await;
+    let wave = tests(500);
+    let mut round = 0;
+    let mut left = wave.clone();
+    while !left.is_empty() {
+        round += 1;
+        let mut again = Vec::new();
+        // However SQS slices it, and whoever comes again.
+        for (slice, bodies) in left.chunks(50).enumerate() {
+            let sent_back = stage.run(&format!("request-{round}-{slice}"), bodies).await;
+            let number = |id: &String| id["message-".len()..].parse::<usize>().unwrap();
+            again.extend(sent_back.iter().map(|id| bodies[number(id)].clone()));
+        }
+        for job in &mut stage.account.lock().unwrap().jobs {
+            assert!(job.servers.len() <= 200, "one job at most has all the room");
+            job.completed = true;
+        }
+        left = again;
+    }
+    let mut launched: Vec<String> = Vec::new();
+    for job in stage.jobs() {
+        launched.extend(job.servers.into_iter().map(|(id, _, _)| id));
+    }
+    assert_eq!(launched.len(), 500);
+    launched.sort_unstable();
+    launched.dedup();
+    assert_eq!(launched.len(), 500, "each is launched once");
+    assert_eq!(stage.account.lock().unwrap().over_quota, 0);
+    assert_eq!(round, 3, "rounds of two hundred");
+}

@@ -126,6 +126,8 @@ pub(crate) struct Account {
     pub(crate) begins_with_start: Vec<Job>,
     /// Servers whose replication MGN was asked to begin again.
     pub(crate) retried: Vec<String>,
+    /// How often a start was refused because of the account's quotas.
+    pub(crate) over_quota: usize,
     /// What the job logs say: event, server, raw error.
     pub(crate) log: Vec<(String, String, String)>,
 }
@@ -152,6 +154,14 @@ impl Account {
             return Err(ConflictException::builder()
                 .message("some servers cannot be launched")
                 .set_errors(Some(errors))
+                .build());
+        }
+        let unfinished = self.jobs.iter().filter(|job| !job.completed);
+        let in_flight: usize = unfinished.clone().map(|job| job.servers.len()).sum();
+        if unfinished.count() >= 20 || in_flight + ids.len() > 200 {
+            self.over_quota += 1;
+            return Err(ConflictException::builder()
+                .message("too many jobs or servers in progress")
                 .build());
         }
         let job = Job {
