@@ -86,7 +86,8 @@ async fn found(
         }
         deps.journal.advance(record, change, now).await?;
     }
-    settle::succeed(deps, wait, &json!({ "sourceServerId": server.id })).await
+    let found = json!({ "sourceServerId": server.id });
+    settle::succeed(deps, wait, &found, now).await
 }
 
 /// Why the installation failed, when it did. A command that is still under way, or that SSM does not show yet,

@@ -74,6 +74,7 @@ async fn launched(
         deps,
         wait,
         &json!({ "jobId": job_id, "instanceId": instance_id }),
+        now,
     )
     .await
 }

@@ -38,7 +38,7 @@ pub(crate) async fn check(
     };
     if record.status != Status::Replicating {
         // An earlier sweep wrote the transition and died before it used the token.
-        return settle::succeed(deps, wait, &json!({ "status": record.status })).await;
+        return settle::succeed(deps, wait, &json!({ "status": record.status }), now).await;
     }
     let progress = server.replication.progress(now);
     let mut blockers = replication::blockers(&server.replication, &wait.policy, now);
@@ -55,7 +55,7 @@ pub(crate) async fn check(
         let change =
             Change::to(Status::ReadyForTest, EventType::ReplicationHealthy).evidence(evidence);
         let record = deps.journal.advance(record, change, now).await?;
-        return settle::succeed(deps, wait, &json!({ "status": record.status })).await;
+        return settle::succeed(deps, wait, &json!({ "status": record.status }), now).await;
     }
     let hopeless = replication::hopeless(&server.replication);
     if hopeless.is_some() || settle::overdue(wait, now) {

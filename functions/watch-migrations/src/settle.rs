@@ -15,9 +15,15 @@ const BEAT_MINUTES: i64 = 30;
 
 /// Tells the workflow that what it waits for is there, then closes the wait. A crash in between makes the next
 /// sweep find a dead token and close the wait.
-pub(crate) async fn succeed(deps: &Deps, wait: &Wait, output: &Value) -> Result<(), StageError> {
+pub(crate) async fn succeed(
+    deps: &Deps,
+    wait: &Wait,
+    output: &Value,
+    now: Timestamp,
+) -> Result<(), StageError> {
     if tasks::succeed(&deps.sfn, &wait.task_token, output).await? == Told::Nobody {
-        tracing::info!("the token of a wait is used already; the wait is closed");
+        // Used by a sweep that died, or the execution was stopped: then nobody would go on with the migration.
+        return tasks::bury(&deps.journal, &deps.sfn, wait, now).await;
     }
     deps.journal.store.close_wait(wait).await?;
     Ok(())

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use landfall_domain::health::{Answer, Seen};
+use landfall_domain::health::{Answer, Seen, shown};
 use landfall_domain::request::HttpCheck;
 use reqwest::{Client, ClientBuilder, Url};
 
@@ -62,7 +62,7 @@ pub(crate) async fn get(plain: &Client, check: &HttpCheck, url: &str) -> Seen {
 async fn prepare(plain: &Client, check: &HttpCheck, url: &str) -> Result<(Client, Url), String> {
     let mut url: Url = url
         .parse()
-        .map_err(|error| format!("{url:?} is no address ({error})"))?;
+        .map_err(|error| format!("{} is no address ({error})", shown(url)))?;
     if check.tls_verify && check.host_header.is_none() {
         return Ok((plain.clone(), url));
     }

@@ -161,6 +161,25 @@ async fn a_migration_whose_execution_was_stopped_is_frozen() {
     assert_eq!(detail["evidence"]["execution"], "ABORTED");
 }
 
+#[tokio::test]
+async fn a_migration_is_frozen_where_what_it_waited_for_comes_after_its_execution_was_stopped() {
+    let stage = Stage::launching("LAUNCHED", Some("i-1")).await;
+    let ended = Ended::Failed("ABORTED".into(), String::new());
+    let gone = ["token-1".to_owned(), crate::support::EXECUTION.to_owned()];
+    stage
+        .tasks
+        .lock()
+        .unwrap()
+        .extend(gone.map(|it| (it, ended.clone())));
+    stage.sweep().await.unwrap();
+    assert_eq!(stage.aws.record("mig-1").await.status, Status::Frozen);
+    assert_eq!(
+        stage.aws.happened("mig-1").await,
+        ["TestLaunched", "MigrationFrozen"]
+    );
+    assert!(stage.waits().await.is_empty());
+}
+
 /// One sweep in each minute, as the schedule makes them.
 async fn sweep_for_half_an_hour(stage: &Stage) {
     let start = crate::support::now();

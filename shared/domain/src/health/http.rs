@@ -120,16 +120,16 @@ pub(super) fn judge(
 
 /// Whether a header's value lets somebody in.
 /// An address as it may be shown: without the password and the parameters that a person may have put into it.
-pub(super) fn shown(url: &str) -> String {
+pub fn shown(url: &str) -> String {
     let (address, parameters) = match url.split_once(['?', '#']) {
         Some((address, _)) => (address, "?…"),
         None => (url, ""),
     };
     let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit('@').next().unwrap_or(authority);
+    // Whatever stands before an @ may be a password, a slash in it or not.
+    let shown = rest.rsplit('@').next().unwrap_or(rest);
     let separator = if scheme.is_empty() { "" } else { "://" };
-    format!("{scheme}{separator}{host}{path}{parameters}")
+    format!("{scheme}{separator}{shown}{parameters}")
 }
 
 fn is_secret(name: &str) -> bool {

@@ -15,7 +15,7 @@ use crate::request::health::PRIVATE_IP;
 use crate::request::{DnsCheck, HealthCheck, SsmCheck};
 
 pub use baseline::{Baseline, Sample, SourceAnswer, on_source};
-pub use http::Answer;
+pub use http::{Answer, shown};
 pub use state::{CheckState, Command, DELIVERY_SECONDS, Health, Try, Verdict};
 
 /// So much of what a check saw is told.

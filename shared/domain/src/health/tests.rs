@@ -516,9 +516,11 @@ fn what_a_person_put_into_an_address_or_a_header_is_not_told() {
     for (url, shown) in [
         ("https://10.0.0.1/health", "https://10.0.0.1/health"),
         (
-            "https://me:secret@10.0.0.1:8443/a@b",
-            "https://10.0.0.1:8443/a@b",
+            "https://me:secret@10.0.0.1:8443/a",
+            "https://10.0.0.1:8443/a",
         ),
+        ("https://me:sec/ret@10.0.0.1/a", "https://10.0.0.1/a"),
+        ("http://me:secret@[::zz]:99999/x", "http://[::zz]:99999/x"),
         ("http://host?token=secret", "http://host?…"),
         ("http://host/x#secret", "http://host/x?…"),
         ("host:80", "host:80"),
