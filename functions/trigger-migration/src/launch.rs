@@ -156,8 +156,7 @@ async fn give_up_overdue(
     now: Timestamp,
 ) -> Result<(), StageError> {
     for wait in waits {
-        let overdue = wait.due_at.parse::<Timestamp>().is_ok_and(|due| due < now);
-        let Some(action) = wait.kind.action().filter(|_| overdue) else {
+        let Some(action) = wait.kind.action().filter(|_| wait.is_overdue(now)) else {
             continue;
         };
         let text = format!(

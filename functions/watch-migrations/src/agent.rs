@@ -52,7 +52,7 @@ pub(crate) async fn check(
     if let Some(error) = installation_error(deps, wait.command.as_ref()).await? {
         return settle::fail(deps, wait, &error, now).await;
     }
-    if settle::overdue(wait, now) {
+    if wait.is_overdue(now) {
         // Read here alone: what is to be done depends on who was to bring the source to MGN.
         let Some(record) = settle::live_record(deps, wait).await? else {
             return Ok(());

@@ -17,7 +17,7 @@ pub(crate) async fn check(deps: &Deps, wait: &Wait, seen: &Seen) -> Result<(), S
     let server_id = wait.source_server_id.as_deref().unwrap_or_default();
     let job = seen.jobs.iter().find(|job| job.id == job_id);
     let server = seen.servers.iter().find(|server| server.id == server_id);
-    let overdue = settle::overdue(wait, seen.now);
+    let overdue = wait.is_overdue(seen.now);
     let log = if overdue || job.is_some_and(|job| job.completed) {
         seen.logs.of(&deps.mgn, job_id, server_id).await?
     } else {

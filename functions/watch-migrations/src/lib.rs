@@ -177,7 +177,7 @@ async fn give_up_overdue(
     error: &StageError,
     now: Timestamp,
 ) -> Result<(), StageError> {
-    for wait in waits.iter().filter(|wait| settle::overdue(wait, now)) {
+    for wait in waits.iter().filter(|wait| wait.is_overdue(now)) {
         let name = match wait.kind {
             WaitKind::Agent => ErrorName::SourcePreparationError,
             WaitKind::Replication | WaitKind::TestLaunch => ErrorName::MigrationExecutionError,

@@ -58,7 +58,7 @@ pub(crate) async fn check(
         return settle::succeed(deps, wait, &json!({ "status": record.status }), now).await;
     }
     let hopeless = replication::hopeless(&server.replication);
-    if hopeless.is_some() || settle::overdue(wait, now) {
+    if hopeless.is_some() || wait.is_overdue(now) {
         let text =
             hopeless.unwrap_or_else(|| format!("replication was not ready by {}", wait.due_at));
         let reason = blockers

@@ -70,11 +70,6 @@ async fn fail_task(deps: &Deps, wait: &Wait, error: &StageError) -> Result<(), S
     Ok(())
 }
 
-/// Whether the wait's deadline has passed.
-pub(crate) fn overdue(wait: &Wait, now: Timestamp) -> bool {
-    wait.due_at.parse::<Timestamp>().is_ok_and(|due| due < now)
-}
-
 /// Whether it is asked in this minute if anybody still waits: every half hour, each wait in a minute of its own, so that
 /// no sweep asks for all of them.
 pub(crate) fn beats(wait: &Wait, now: Timestamp) -> bool {

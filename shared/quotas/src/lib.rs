@@ -69,49 +69,49 @@ impl Quotas {
         {
             return values;
         }
-        let Some(values) = self.ask().await else {
+        let Some(values) = read(&self.client).await else {
             return Values::default();
         };
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, values));
         values
     }
+}
 
-    async fn ask(&self) -> Option<Values> {
-        let mut values = Values::default();
-        let mut items = self
-            .client
-            .list_service_quotas()
-            .service_code("mgn")
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(item) = items.next().await {
-            let item = match item {
-                Ok(item) => item,
-                Err(error) => {
-                    tracing::warn!(
-                        context = landfall_common::aws_error::code(&error),
-                        "the quotas are taken from the documentation: Service Quotas could not be asked"
-                    );
-                    return None;
-                }
-            };
-            let Some(value) = item.value().and_then(whole) else {
-                continue;
-            };
-            match item.quota_code() {
-                Some(JOBS) => values.launches.jobs = value,
-                Some(PER_JOB) => values.launches.per_job = value,
-                Some(IN_FLIGHT) => values.launches.in_flight = value,
-                Some(REPLICATING) => {
-                    values.replicating = value;
-                    values.live = true;
-                }
-                _ => {}
+/// What Service Quotas says now; `None`, with a warning in the log, where it cannot be asked.
+pub async fn read(client: &Client) -> Option<Values> {
+    let mut values = Values::default();
+    let mut items = client
+        .list_service_quotas()
+        .service_code("mgn")
+        .into_paginator()
+        .items()
+        .send();
+    while let Some(item) = items.next().await {
+        let item = match item {
+            Ok(item) => item,
+            Err(error) => {
+                tracing::warn!(
+                    context = landfall_common::aws_error::code(&error),
+                    "the quotas are taken from the documentation: Service Quotas could not be asked"
+                );
+                return None;
             }
+        };
+        let Some(value) = item.value().and_then(whole) else {
+            continue;
+        };
+        match item.quota_code() {
+            Some(JOBS) => values.launches.jobs = value,
+            Some(PER_JOB) => values.launches.per_job = value,
+            Some(IN_FLIGHT) => values.launches.in_flight = value,
+            Some(REPLICATING) => {
+                values.replicating = value;
+                values.live = true;
+            }
+            _ => {}
         }
-        Some(values)
     }
+    Some(values)
 }
 
 /// Service Quotas gives whole numbers as floating ones.

@@ -223,7 +223,6 @@ async fn a_manual_clock_stands_and_what_is_due_happens_at_its_own_time() {
         .await
         .unwrap();
     let job_id = started.job.unwrap().job_id;
-    tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(simulator.now(), begin());
     assert_eq!(
         simulator.next_change(),

@@ -6,7 +6,6 @@ mod mgn;
 mod network;
 mod permission;
 mod profile;
-mod quota;
 mod source;
 mod unread;
 
@@ -23,9 +22,9 @@ use crate::{Deps, Target, needs};
 
 pub use cmf::CmfFacts;
 pub use encryption::EbsDefault;
+pub use landfall_quotas::Values as Quotas;
 pub use permission::{Denied, Proof, Proofs};
 pub use profile::Profile;
-pub use quota::Quotas;
 pub use unread::{Fact, Unread};
 
 /// What was read.
@@ -208,7 +207,7 @@ impl TargetFacts {
             network::zones(ec2, request.instance_type.as_deref()),
             network::address_holders(ec2, subnet_id, request.private_ip.as_deref()),
             mgn::mgn(&target.mgn, request, question.now),
-            quota::read(&target.quotas),
+            landfall_quotas::read(&target.quotas),
             encryption::ebs_default(ec2, kms),
             access(deps, target, question),
         );
@@ -229,7 +228,7 @@ impl TargetFacts {
             launch: unread.or_note(Fact::Launch, launch)?,
             ebs_default: unread.or_note(Fact::EbsDefault, ebs_default)?,
             proof: proof?,
-            quotas,
+            quotas: quotas.unwrap_or_default(),
             mgn,
             unread,
         })

@@ -11,6 +11,7 @@
 
 pub mod claim;
 pub mod item;
+mod launch;
 pub mod lease;
 mod query;
 pub mod wait;

@@ -3,7 +3,7 @@
 //! A wait is in the sparse index `waits` as long as it is open. Its partition there is [`Phase`]: `PENDING`
 //! holds launches that nobody has started yet, in order of arrival; `WAITING` holds what the sweep looks at.
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use landfall_domain::record::{AgentCommand, LaunchAction};
@@ -65,7 +65,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
             Self::Waiting => "WAITING",
@@ -210,7 +210,12 @@ impl Wait {
             .is_some_and(|at| self.job_id.is_none() && now.duration_since(at) < UNCONFIRMED)
     }
 
-    fn sk(&self) -> String {
+    /// Whether its deadline has passed. An unreadable one never comes.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.due_at.parse::<Timestamp>().is_ok_and(|due| due < now)
+    }
+
+    pub(super) fn sk(&self) -> String {
         match self.kind {
             WaitKind::Agent => "WAIT#AGENT".to_owned(),
             WaitKind::Replication => "WAIT#REPLICATION".to_owned(),
@@ -239,84 +244,13 @@ impl StateStore {
         applied(put.err(), "PutItem")
     }
 
-    /// Opens a launch, once: the launch of the same attempt that is there already stays as it is (a doubled
-    /// message must not start it again) and is returned; only its token is replaced, by that of a later try.
-    pub async fn open_launch(&self, wait: &Wait) -> Result<Wait, StageError> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item::sub_item(&wait.key, &wait.sk(), wait, None)?))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        match put {
-            Ok(_) => Ok(wait.clone()),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
-                let gone = || {
-                    StageError::new(
-                        ErrorName::Conflict,
-                        "the launch was closed while it was opened",
-                    )
-                };
-                let there = self.get_wait(wait).await?.ok_or_else(gone)?;
-                if there.barred || there.retry_count >= wait.retry_count {
-                    return Ok(there);
-                }
-                if there.closed {
-                    // Closed because nobody waited any more with the token before: now somebody does.
-                    self.reopen_launch(&there, wait).await?;
-                } else {
-                    self.renew_token(wait).await?;
-                }
-                self.get_wait(wait).await?.ok_or_else(gone)
-            }
-            Err(error) => Err(stage_error(&error, ErrorName::InternalError, "PutItem")),
-        }
-    }
-
-    /// Gives an open launch the token of a later try of its state, and changes nothing else: another invocation may
-    /// be starting it.
-    async fn renew_token(&self, wait: &Wait) -> Result<bool, StageError> {
-        let update = self
-            .client
+    /// An update of a wait's item.
+    pub(super) fn update_wait(&self, wait: &Wait) -> UpdateItemFluentBuilder {
+        self.client
             .update_item()
             .table_name(&self.table)
             .key("pk", text(&wait.key.pk()))
             .key("sk", text(&wait.sk()))
-            .update_expression("SET taskToken = :token, retryCount = :retry")
-            .condition_expression("attribute_not_exists(closed) AND retryCount < :retry")
-            .expression_attribute_values(":token", text(&wait.task_token))
-            .expression_attribute_values(":retry", number(wait.retry_count))
-            .send()
-            .await;
-        applied(update.err(), "UpdateItem")
-    }
-
-    /// Opens a closed launch for a later try of its state: pending again, or with its job where it has one.
-    async fn reopen_launch(&self, there: &Wait, wait: &Wait) -> Result<bool, StageError> {
-        let phase = match there.job_id {
-            Some(_) => Phase::Waiting,
-            None => Phase::Pending,
-        };
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&wait.key.pk()))
-            .key("sk", text(&wait.sk()))
-            .update_expression(
-                "SET taskToken = :token, retryCount = :retry, waitKey = :phase, dueAt = :due REMOVE closed, expiresAt",
-            )
-            .condition_expression("closed = :yes AND attribute_not_exists(barred) AND retryCount < :retry")
-            .expression_attribute_values(":token", text(&wait.task_token))
-            .expression_attribute_values(":retry", number(wait.retry_count))
-            .expression_attribute_values(":phase", text(phase.as_str()))
-            .expression_attribute_values(":due", text(&wait.due_at))
-            .expression_attribute_values(":yes", AttributeValue::Bool(true))
-            .send()
-            .await;
-        applied(update.err(), "UpdateItem")
     }
 
     /// Reads the stored form of a wait.
@@ -338,101 +272,13 @@ impl StateStore {
             .map_err(internal)
     }
 
-    /// Puts a pending launch into a batch. `false` when it is in one already, or gone.
-    pub async fn claim_launch(
-        &self,
-        wait: &Wait,
-        intent_id: &str,
-        now: Timestamp,
-    ) -> Result<bool, StageError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&wait.key.pk()))
-            .key("sk", text(&wait.sk()))
-            .update_expression("SET intentId = :intent, claimedAt = :now ADD intents :intents")
-            .condition_expression(
-                "attribute_exists(pk) AND attribute_not_exists(intentId) AND waitKey = :pending",
-            )
-            .expression_attribute_values(":intents", AttributeValue::Ss(vec![intent_id.to_owned()]))
-            .expression_attribute_values(":intent", text(intent_id))
-            .expression_attribute_values(":now", text(&now.to_string()))
-            .expression_attribute_values(":pending", text(Phase::Pending.as_str()))
-            .send()
-            .await;
-        applied(update.err(), "UpdateItem")
-    }
-
-    /// Takes a pending launch out of a batch that MGN refused, so that a later one may take it.
-    pub async fn release_launch(&self, wait: &Wait, intent_id: &str) -> Result<bool, StageError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&wait.key.pk()))
-            .key("sk", text(&wait.sk()))
-            .update_expression("REMOVE intentId")
-            .condition_expression("intentId = :intent AND waitKey = :pending")
-            .expression_attribute_values(":intent", text(intent_id))
-            .expression_attribute_values(":pending", text(Phase::Pending.as_str()))
-            .send()
-            .await;
-        applied(update.err(), "UpdateItem")
-    }
-
-    /// Notes why a pending launch is not started yet. `false` when it is not pending any more.
-    pub async fn hold_launch(&self, wait: &Wait, code: &str) -> Result<bool, StageError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&wait.key.pk()))
-            .key("sk", text(&wait.sk()))
-            .update_expression("SET held = :code")
-            .condition_expression("waitKey = :pending")
-            .expression_attribute_values(":code", text(code))
-            .expression_attribute_values(":pending", text(Phase::Pending.as_str()))
-            .send()
-            .await;
-        applied(update.err(), "UpdateItem")
-    }
-
-    /// Notes the job of a launch and when it must have ended; from now on the sweep looks at it.
-    pub async fn launch_started(
-        &self,
-        wait: &Wait,
-        job_id: &str,
-        due: Timestamp,
-    ) -> Result<bool, StageError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&wait.key.pk()))
-            .key("sk", text(&wait.sk()))
-            .update_expression("SET jobId = :job, waitKey = :waiting, dueAt = :due")
-            .condition_expression("attribute_exists(pk) AND attribute_not_exists(closed)")
-            .expression_attribute_values(":job", text(job_id))
-            .expression_attribute_values(":due", text(&due.to_string()))
-            .expression_attribute_values(":waiting", text(Phase::Waiting.as_str()))
-            .send()
-            .await;
-        applied(update.err(), "UpdateItem")
-    }
-
     /// Closes a wait whose token was used. A wait that a retried state opened meanwhile, with a newer token,
     /// stays. A launch leaves the index but is kept, so that a doubled message finds it.
     pub async fn close_wait(&self, wait: &Wait) -> Result<bool, StageError> {
-        let (pk, sk) = (text(&wait.key.pk()), text(&wait.sk()));
         let token = text(&wait.task_token);
         if wait.kind.action().is_some() {
             let update = self
-                .client
-                .update_item()
-                .table_name(&self.table)
-                .key("pk", pk)
-                .key("sk", sk)
+                .update_wait(wait)
                 .update_expression(CLOSE)
                 .condition_expression("taskToken = :token")
                 .expression_attribute_values(":token", token)
@@ -446,8 +292,8 @@ impl StateStore {
             .client
             .delete_item()
             .table_name(&self.table)
-            .key("pk", pk)
-            .key("sk", sk)
+            .key("pk", text(&wait.key.pk()))
+            .key("sk", text(&wait.sk()))
             .condition_expression("taskToken = :token")
             .expression_attribute_values(":token", token)
             .send()
@@ -461,15 +307,10 @@ impl StateStore {
         let mut waits: Vec<Wait> = self.under(key, "WAIT#").await?;
         waits.extend(self.under::<Wait>(key, "INTENT#").await?);
         for wait in &waits {
-            let (pk, sk) = (text(&key.pk()), text(&wait.sk()));
             if wait.kind.action().is_some() {
                 // Kept, as `close_wait` keeps it: a doubled message must find it and start nothing.
                 let update = self
-                    .client
-                    .update_item()
-                    .table_name(&self.table)
-                    .key("pk", pk)
-                    .key("sk", sk)
+                    .update_wait(wait)
                     .update_expression(format!("{CLOSE}, barred = :yes"))
                     .condition_expression("attribute_exists(pk)")
                     .expression_attribute_values(":yes", AttributeValue::Bool(true))
@@ -481,8 +322,8 @@ impl StateStore {
                 self.client
                     .delete_item()
                     .table_name(&self.table)
-                    .key("pk", pk)
-                    .key("sk", sk)
+                    .key("pk", text(&key.pk()))
+                    .key("sk", text(&wait.sk()))
                     .send()
                     .await
                     .or_stage(ErrorName::InternalError, "DeleteItem")?;
@@ -504,7 +345,7 @@ impl StateStore {
     }
 }
 
-fn number(n: u32) -> AttributeValue {
+pub(super) fn number(n: u32) -> AttributeValue {
     AttributeValue::N(n.to_string())
 }
 
