@@ -24,9 +24,9 @@ module "undelivered" {
 
 resource "aws_cloudwatch_event_rule" "requested" {
   name           = "${var.name_prefix}-requested"
-  description    = "An accepted request starts its migration workflow"
+  description    = "An accepted request, or an order to undo an attempt that has ended, starts its workflow"
   event_bus_name = aws_cloudwatch_event_bus.landfall.name
-  event_pattern  = jsonencode({ source = ["landfall"], detail-type = ["MigrationRequested"] })
+  event_pattern  = jsonencode({ source = ["landfall"], detail-type = ["MigrationRequested", "RollbackRequested"] })
 }
 
 resource "aws_cloudwatch_event_target" "workflow" {

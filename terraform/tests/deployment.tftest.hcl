@@ -130,7 +130,7 @@ run "events" {
   command = plan
 
   assert {
-    condition     = aws_cloudwatch_event_rule.requested.event_pattern == jsonencode({ source = ["landfall"], detail-type = ["MigrationRequested"] })
+    condition     = aws_cloudwatch_event_rule.requested.event_pattern == jsonencode({ source = ["landfall"], detail-type = ["MigrationRequested", "RollbackRequested"] })
     error_message = "An accepted request, and nothing else, starts the workflow."
   }
   assert {

@@ -177,7 +177,7 @@ async fn finalize(
     mut record: MigrationRecord,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
-    if record.status != Status::Finalizing {
+    if record.stage() != Status::Finalizing {
         let change = Change::to(Status::Finalizing, EventType::FinalizeStarted)
             .evidence(source::intent(&record.request));
         record = Box::pin(deps.journal.advance(record, change, now)).await?;

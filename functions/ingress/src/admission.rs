@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use landfall_common::Key;
 use landfall_common::state::Change;
 use landfall_common::telemetry::{self, Unit};
-use landfall_domain::record::Done;
 use landfall_domain::schema::Rejection;
 use landfall_domain::{
     ErrorName, EventType, Finding, MigrationRecord, MigrationRequest, StageError, Status,
@@ -175,32 +174,17 @@ fn first_record(
     ended: Option<&MigrationRecord>,
     now: Timestamp,
 ) -> MigrationRecord {
-    let at = now.to_string();
+    let attempt = ended.map_or(1, |ended| ended.attempt + 1);
     MigrationRecord {
-        tenant_id: request.tenant_id.clone(),
-        migration_id: request.migration_id.clone(),
-        attempt: ended.map_or(1, |ended| ended.attempt + 1),
-        version: 0,
-        status: Status::Requested,
-        correlation_id: correlation_id.to_owned(),
-        request,
-        request_digest,
-        execution_arn: None,
-        claims: Vec::new(),
-        event_seq: 0,
-        event_hash: String::new(),
-        created_at: at.clone(),
-        updated_at: at.clone(),
-        status_since: at,
-        ended_at: None,
-        source_server_id: None,
-        done: Done::default(),
         // A test that passed counts for a later cutover of the same settings.
         test_evidence: ended.and_then(|ended| ended.test_evidence.clone()),
-        progress: None,
-        held: None,
-        failure: None,
-        callback: None,
+        ..MigrationRecord::new(
+            request,
+            request_digest,
+            correlation_id,
+            attempt,
+            now.to_string(),
+        )
     }
 }
 

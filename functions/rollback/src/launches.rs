@@ -109,7 +109,7 @@ async fn under_lease(
 
 /// The launch whose message was sent but which nobody has recorded as an intent, if there may be one.
 fn unread(record: &MigrationRecord, waits: &[Wait]) -> Option<LaunchAction> {
-    let action = match record.status {
+    let action = match record.stage() {
         Status::ReadyForTest if record.request.wants(Step::Validate) => LaunchAction::Test,
         Status::ReadyForTest | Status::ReadyForCutover => LaunchAction::Cutover,
         _ => return None,

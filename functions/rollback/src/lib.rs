@@ -208,7 +208,7 @@ async fn roll_back(
     let refused = |error: &StageError| overdue || !error.name.is_transient();
     record.failure = Some(input.failure.failure(record.failure.take()));
     // A migration that was refused by the pre-flight did nothing anywhere, and may name an account that nobody can enter.
-    let there = match record.status {
+    let there = match record.stage() {
         Status::Requested | Status::Validating => Ok(Cow::Borrowed(deps)),
         _ => deps.at(&record.request, invocation).await,
     };

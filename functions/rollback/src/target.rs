@@ -18,7 +18,7 @@ pub(crate) async fn note_finalized(
     mut record: MigrationRecord,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
-    if record.status != Status::Finalizing || record.done.finalized_at.is_some() {
+    if record.stage() != Status::Finalizing || record.done.finalized_at.is_some() {
         return Ok(record);
     }
     let Some(id) = &record.source_server_id else {
@@ -303,7 +303,7 @@ async fn unprotect(
     record: &MigrationRecord,
     instance_id: &str,
 ) -> Result<(), StageError> {
-    if record.status != Status::Finalizing {
+    if record.stage() != Status::Finalizing {
         return Ok(());
     }
     deps.ec2

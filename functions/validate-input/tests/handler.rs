@@ -31,7 +31,7 @@ async fn the_canonical_message_passes_and_its_plan_comes_back() {
     let plan = stage.run().await.unwrap();
     assert_eq!(
         plan,
-        json!({"replicate": true, "validate": true, "switch": true, "soakSeconds": 0})
+        json!({"replicate": true, "validate": true, "switch": true, "soakSeconds": 0, "archiveAfterSeconds": 0, "decommission": false})
     );
     let record = stage.record();
     assert_eq!(record.status, Status::Validating);

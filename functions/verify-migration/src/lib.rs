@@ -100,6 +100,8 @@ enum Phase {
     Test,
     /// After the cutover launch.
     Cutover,
+    /// After a round of the soak.
+    Soak,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +136,7 @@ pub async fn handle(
             let record = Box::pin(before::look(deps, record, now)).await?;
             return Ok(json!({ "status": record.status }));
         }
+        Phase::Soak => return Ok(json!({ "status": record.status, "soaked": true })),
         Phase::Test => LaunchAction::Test,
         Phase::Cutover => LaunchAction::Cutover,
     };

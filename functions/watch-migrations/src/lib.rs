@@ -5,10 +5,13 @@
 //! rests on DescribeSourceServers and DescribeJobs, so a lost, doubled or late event changes nothing.
 //! The waits for agents and replication come to it as queue messages, each with the token of the state that waits.
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`.
+//! Gates and soaks wait here too, for people and for time: `landfall_gates` decides on them, and MGN is not asked.
+//!
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_APPROVALS` (JSON: the deployment's rules by environment).
 #![warn(missing_docs)]
 
 mod agent;
+mod gate;
 mod job_log;
 mod launch;
 mod open;
@@ -28,6 +31,7 @@ use landfall_common::telemetry::{self, Unit};
 use landfall_common::{Env, Invocation, Journal};
 use landfall_domain::request::Account;
 use landfall_domain::{ErrorName, StageError};
+use landfall_gates::Gates;
 use landfall_mgn::{Job, Mgn, Server};
 use landfall_tasks::{self as tasks, Told};
 use serde_json::{Value, json};
@@ -51,6 +55,8 @@ pub struct Deps {
     pub sfn: aws_sdk_sfn::Client,
     /// Tells how an agent's installation went.
     pub ssm: aws_sdk_ssm::Client,
+    /// Who is asked where, and what else holds a switch.
+    pub gates: Gates,
 }
 
 impl Deps {
@@ -64,6 +70,7 @@ impl Deps {
             mgn: Mgn::new(aws),
             sfn: aws_sdk_sfn::Client::new(aws),
             ssm: aws_sdk_ssm::Client::new(aws),
+            gates: Gates::load(env),
         }
     }
 }
@@ -104,6 +111,9 @@ async fn sweep(deps: &Deps, invocation: &Invocation) -> Result<Value, StageError
 /// # Errors
 /// Transient ones; an account at fault holds up no other.
 async fn look(deps: &Deps, waits: &[Wait], invocation: &Invocation) -> Result<(), StageError> {
+    let (waits, others): (Vec<&Wait>, Vec<&Wait>) =
+        waits.iter().partition(|wait| wait.kind.is_of_mgn());
+    gate::look(deps, &others, invocation).await;
     let mut groups: BTreeMap<Option<&Account>, Vec<Wait>> = BTreeMap::new();
     for wait in waits {
         let account = elsewhere(wait.account.as_ref(), &invocation.function_arn);
@@ -181,7 +191,7 @@ async fn give_up_overdue(
         let name = match wait.kind {
             WaitKind::Agent => ErrorName::SourcePreparationError,
             WaitKind::Replication | WaitKind::TestLaunch => ErrorName::MigrationExecutionError,
-            WaitKind::CutoverLaunch => ErrorName::CutoverError,
+            _ => ErrorName::CutoverError,
         };
         let text = format!(
             "what {} waited for had not come by {}, and MGN could not be asked: {}",
@@ -263,5 +273,10 @@ async fn check(deps: &Deps, wait: &Wait, seen: &Seen) -> Result<(), StageError> 
             Box::pin(replicate::check(deps, wait, &seen.servers, seen.now)).await
         }
         WaitKind::TestLaunch | WaitKind::CutoverLaunch => launch::check(deps, wait, seen).await,
+        WaitKind::CutoverGate
+        | WaitKind::FinalizeGate
+        | WaitKind::RollbackGate
+        | WaitKind::DecommissionGate
+        | WaitKind::Soak => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::{Timestamp, ToSpan as _};
 use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_common::{Invocation, StageInput, stage, telemetry};
-use landfall_domain::{ErrorName, StageError};
+use landfall_domain::{ErrorName, MigrationRecord, StageError, Status, soak};
 use serde::Deserialize;
 use serde_json::Value;
 use tracing::Instrument as _;
@@ -33,14 +33,45 @@ struct AwaitMessage {
 enum Kind {
     Agent,
     Replication,
+    CutoverGate,
+    FinalizeGate,
+    RollbackGate,
+    DecommissionGate,
+    Soak,
 }
 
 impl Kind {
-    const fn wait(self) -> (WaitKind, i64) {
+    const fn wait(self) -> WaitKind {
         match self {
-            Self::Agent => (WaitKind::Agent, AGENT_HOURS),
-            Self::Replication => (WaitKind::Replication, REPLICATION_HOURS),
+            Self::Agent => WaitKind::Agent,
+            Self::Replication => WaitKind::Replication,
+            Self::CutoverGate => WaitKind::CutoverGate,
+            Self::FinalizeGate => WaitKind::FinalizeGate,
+            Self::RollbackGate => WaitKind::RollbackGate,
+            Self::DecommissionGate => WaitKind::DecommissionGate,
+            Self::Soak => WaitKind::Soak,
         }
+    }
+
+    /// When the wait is over, or looked at next.
+    fn due(self, record: &MigrationRecord, now: Timestamp) -> Timestamp {
+        let soak = record.request.policy.soak_seconds.unwrap_or(0);
+        let span = match self {
+            Self::Agent => AGENT_HOURS.hours(),
+            Self::Replication => REPLICATION_HOURS.hours(),
+            Self::Soak => i64::from(soak::round_seconds(soak)).seconds(),
+            // Settled as soon as it is open; the look says when the next one is.
+            Self::CutoverGate
+            | Self::FinalizeGate
+            | Self::RollbackGate
+            | Self::DecommissionGate => 0.hours(),
+        };
+        now.checked_add(span).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether the migration may have ended well when it waits so.
+    const fn outlives_success(self) -> bool {
+        matches!(self, Self::DecommissionGate)
     }
 }
 
@@ -103,21 +134,18 @@ async fn open(
     let work = async {
         let record = deps.journal.store.require(&message.input.key()).await?;
         telemetry::identify(&record);
-        if record.attempt != message.input.attempt || record.status.is_end() {
+        let ended = record.status.is_end()
+            && !(message.kind.outlives_success() && record.status == Status::Succeeded);
+        if record.attempt != message.input.attempt || ended {
             tracing::warn!("a wait's message of an attempt that has ended is dropped");
             return Ok(None);
         }
-        let (kind, hours) = message.kind.wait();
         let token = (message.task_token, message.retry_count);
-        let due = after(invocation.now, hours);
-        let wait = Wait::of(&record, kind, token, invocation.now, due);
+        let due = message.kind.due(&record, invocation.now);
+        let wait = Wait::of(&record, message.kind.wait(), token, invocation.now, due);
         // Else the message of an earlier try of the state has come late: its token is dead.
         let opened = deps.journal.store.open_wait(&wait).await?;
         Ok(opened.then_some(wait))
     };
     work.instrument(span).await
-}
-
-fn after(now: Timestamp, hours: i64) -> Timestamp {
-    now.checked_add(hours.hours()).unwrap_or(Timestamp::MAX)
 }

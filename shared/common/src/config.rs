@@ -1,5 +1,7 @@
 //! Typed configuration from the environment that reports everything missing at once.
 
+use serde::de::DeserializeOwned;
+
 type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
 
 /// Reads variables and remembers what was wrong; [`Env::finish`] tells all of it.
@@ -75,6 +77,19 @@ impl<'a> Env<'a> {
         }
     }
 
+    /// A variable that holds JSON; `None` when it is absent. One that cannot be read is a fault that says where.
+    pub fn json<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let text = self.optional(name)?;
+        match serde_json::from_str(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.faults
+                    .push(format!("{name} is not the JSON that is wanted: {error}"));
+                None
+            }
+        }
+    }
+
     /// Ends the reading.
     ///
     /// # Errors
@@ -101,6 +116,8 @@ mod tests {
             "ON" => Some("true".into()),
             "OFF" => Some("false".into()),
             "ODD" => Some("yes".into()),
+            "JSON" => Some("[1, 2]".into()),
+            "TORN" => Some("[1,".into()),
             _ => None,
         });
         assert_eq!(env.required("SET"), "value");
@@ -108,11 +125,15 @@ mod tests {
         assert_eq!(env.list("LIST"), ["a", "b"]);
         assert!(env.switch("ON") && !env.switch("OFF") && !env.switch("BLANK"));
         assert!(!env.switch("ODD"));
+        assert_eq!(env.json::<Vec<u8>>("JSON"), Some(vec![1, 2]));
+        assert_eq!(env.json::<Vec<u8>>("ABSENT"), None);
+        assert_eq!(env.json::<Vec<u8>>("TORN"), None);
         env.required("ONE");
         env.required("BLANK");
         assert_eq!(
             env.finish().unwrap_err().to_string(),
-            "the environment is not usable: ODD is \"yes\", and neither true nor false; ONE is not set; BLANK is not set"
+            "the environment is not usable: ODD is \"yes\", and neither true nor false; TORN is not the JSON that is wanted: \
+             EOF while parsing a value at line 1 column 3; ONE is not set; BLANK is not set"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! What the workflow passes to a stage function.
 
+use landfall_domain::control::Order;
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -56,10 +57,11 @@ impl StageInput {
         Ok(())
     }
 
-    /// Refuses an invocation that no longer speaks for its migration, or whose migration has ended.
+    /// Refuses an invocation that no longer speaks for its migration, or whose migration has ended or is to end.
     ///
     /// # Errors
-    /// Those of [`StageInput::speaks_for`]; `ValidationError` when the migration has ended.
+    /// Those of [`StageInput::speaks_for`]; `ValidationError` when the migration has ended; `Cancelled` when an operator
+    /// has ended it.
     pub fn check(&self, record: &MigrationRecord) -> Result<(), StageError> {
         self.speaks_for(record)?;
         if record.status.is_end() {
@@ -71,6 +73,9 @@ impl StageInput {
                 ),
             ));
         }
+        if let Some(order) = &record.control.cancel {
+            return Err(cancelled(order));
+        }
         Ok(())
     }
 
@@ -78,6 +83,14 @@ impl StageInput {
     pub fn key(&self) -> Key {
         Key::new(&self.tenant_id, &self.migration_id)
     }
+}
+
+/// Why a stage does not go on with a migration that an operator has ended.
+pub fn cancelled(order: &Order) -> StageError {
+    StageError::new(
+        ErrorName::Cancelled,
+        format!("cancelled by {}: {}", order.by, order.reason),
+    )
 }
 
 /// Reads an event of ours.

@@ -26,6 +26,10 @@ pub enum ErrorName {
     CutoverError,
     /// A compensation failed: a person must look.
     RollbackError,
+    /// Somebody whose agreement was wanted refused, or did not answer in time.
+    ApprovalError,
+    /// An operator ended the migration.
+    Cancelled,
     /// AWS throttled us; try again later.
     Throttled,
     /// A dependency did not answer, or is not ready yet; try again later.
@@ -38,7 +42,7 @@ pub enum ErrorName {
 
 impl ErrorName {
     /// Every name.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ValidationError,
         Self::PrerequisiteError,
         Self::SourcePreparationError,
@@ -46,6 +50,8 @@ impl ErrorName {
         Self::VerificationError,
         Self::CutoverError,
         Self::RollbackError,
+        Self::ApprovalError,
+        Self::Cancelled,
         Self::Throttled,
         Self::DependencyUnavailable,
         Self::Conflict,
@@ -62,6 +68,8 @@ impl ErrorName {
             Self::VerificationError => "VerificationError",
             Self::CutoverError => "CutoverError",
             Self::RollbackError => "RollbackError",
+            Self::ApprovalError => "ApprovalError",
+            Self::Cancelled => "Cancelled",
             Self::Throttled => "Throttled",
             Self::DependencyUnavailable => "DependencyUnavailable",
             Self::Conflict => "Conflict",
@@ -80,6 +88,8 @@ impl ErrorName {
             | Self::VerificationError
             | Self::CutoverError
             | Self::RollbackError
+            | Self::ApprovalError
+            | Self::Cancelled
             | Self::InternalError => false,
         }
     }

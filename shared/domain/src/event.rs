@@ -88,7 +88,7 @@ event_types! {
     ApprovalRequested,
     /// A person agreed.
     ApprovalGranted,
-    /// A person refused.
+    /// A person refused, or nobody answered in time; `reasonCode` tells which.
     ApprovalDenied,
     /// The migration reached its goal.
     MigrationSucceeded,
@@ -104,6 +104,28 @@ event_types! {
     MigrationFrozen,
     /// An operator stopped the migration.
     MigrationCancelled,
+    /// Nobody decided in time, and others are asked as well.
+    ApprovalEscalated,
+    /// The switch waits before its next step: for its window, for the end of a freeze, or because it is paused; `reasonCode` says which.
+    SwitchHeld,
+    /// What the switch waited for is over.
+    SwitchContinued,
+    /// An operator paused the migration: nothing new is begun.
+    MigrationPaused,
+    /// An operator let it go on.
+    MigrationResumed,
+    /// An operator ended the migration; what was done is undone next.
+    CancelRequested,
+    /// An operator asked to undo an attempt that has ended; starts the workflow.
+    RollbackRequested,
+    /// An operator released a frozen migration: it may be submitted again.
+    MigrationReleased,
+    /// The checks of the target were repeated while it soaks, and passed.
+    SoakChecked,
+    /// The source machine is gone for good, as was approved.
+    SourceDecommissioned,
+    /// MGN keeps the source server as archived.
+    ServerArchived,
 }
 
 impl fmt::Display for EventType {

@@ -16,6 +16,12 @@ pub struct WorkflowPlan {
     pub switch: bool,
     /// How long the cutover instance runs before finalize; 0 skips the soak.
     pub soak_seconds: u32,
+    /// How long after the end the source server is archived in MGN; 0 never.
+    #[serde(default)]
+    pub archive_after_seconds: u32,
+    /// Whether the source goes then, where people agree.
+    #[serde(default)]
+    pub decommission: bool,
 }
 
 impl WorkflowPlan {
@@ -33,6 +39,8 @@ impl WorkflowPlan {
             } else {
                 0
             },
+            archive_after_seconds: 0,
+            decommission: false,
         }
     }
 }
@@ -55,7 +63,9 @@ mod tests {
                     replicate,
                     validate,
                     switch,
-                    soak_seconds
+                    soak_seconds,
+                    archive_after_seconds: 0,
+                    decommission: false
                 },
                 "{steps:?}"
             );

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::control::{Control, Purpose};
 use crate::error::StageError;
 use crate::finding::Finding;
+use crate::gate::GateRecord;
 use crate::health::{Baseline, Health};
 use crate::replication::stall::Stall;
 use crate::request::MigrationRequest;
@@ -44,8 +46,25 @@ pub struct MigrationRecord {
     pub version: u64,
     /// Where the migration stands.
     pub status: Status,
+    /// The status that is returned to when a gate is passed: set while the migration is `AWAITING_APPROVAL` or
+    /// `AWAITING_WINDOW`, and then what [`MigrationRecord::stage`] answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_from: Option<Status>,
+    /// What this attempt is for.
+    #[serde(default, skip_serializing_if = "Purpose::is_migrate")]
+    pub purpose: Purpose,
+    /// What operators have ordered.
+    #[serde(default, skip_serializing_if = "Control::is_empty")]
+    pub control: Control,
+    /// The gates that this attempt has come to, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateRecord>,
     /// One ID through logs, events, MGN job tags and callbacks.
     pub correlation_id: String,
+    /// Who sent the message, by the unique ID of the IAM principal that SQS saw (`SenderId`): nobody may approve their
+    /// own migration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_id: Option<String>,
     /// The request as accepted.
     pub request: MigrationRequest,
     /// [`MigrationRequest::digest`] of it.
@@ -90,6 +109,54 @@ pub struct MigrationRecord {
     /// What became of the callback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackDelivery>,
+}
+
+impl MigrationRecord {
+    /// The first record of an attempt that starts at a time, with nothing done.
+    pub fn new(
+        request: MigrationRequest,
+        request_digest: String,
+        correlation_id: impl Into<String>,
+        attempt: u32,
+        at: impl Into<String>,
+    ) -> Self {
+        let at = at.into();
+        Self {
+            tenant_id: request.tenant_id.clone(),
+            migration_id: request.migration_id.clone(),
+            attempt,
+            version: 0,
+            status: Status::Requested,
+            held_from: None,
+            purpose: Purpose::default(),
+            control: Control::default(),
+            gates: Vec::new(),
+            correlation_id: correlation_id.into(),
+            sender_id: None,
+            request,
+            request_digest,
+            execution_arn: None,
+            claims: Vec::new(),
+            event_seq: 0,
+            event_hash: String::new(),
+            created_at: at.clone(),
+            updated_at: at.clone(),
+            status_since: at,
+            ended_at: None,
+            source_server_id: None,
+            done: Done::default(),
+            test_evidence: None,
+            progress: None,
+            held: None,
+            failure: None,
+            callback: None,
+        }
+    }
+
+    /// Where the work stands, whatever is waited for: the status, or while a gate holds it the one before.
+    pub fn stage(&self) -> Status {
+        self.held_from.unwrap_or(self.status)
+    }
 }
 
 /// What was done to the world. Each member is written when its effect is known, and read by the rollback.
@@ -368,30 +435,11 @@ pub(crate) mod tests {
 
     /// A fresh record of [`request`].
     pub(crate) fn record() -> MigrationRecord {
+        let digest = request().digest().unwrap();
         MigrationRecord {
-            tenant_id: "default".into(),
-            migration_id: "mig-1".into(),
-            attempt: 1,
             version: 1,
-            status: Status::Requested,
-            correlation_id: "mig-c".into(),
-            request: request(),
-            request_digest: request().digest().unwrap(),
-            execution_arn: None,
-            claims: Vec::new(),
             event_seq: 1,
-            event_hash: String::new(),
-            created_at: "2026-01-01T00:00:00Z".into(),
-            updated_at: "2026-01-01T00:00:00Z".into(),
-            status_since: "2026-01-01T00:00:00Z".into(),
-            ended_at: None,
-            source_server_id: None,
-            done: Done::default(),
-            test_evidence: None,
-            progress: None,
-            held: None,
-            failure: None,
-            callback: None,
+            ..MigrationRecord::new(request(), digest, "mig-c", 1, "2026-01-01T00:00:00Z")
         }
     }
 

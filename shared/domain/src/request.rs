@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::gate::ApprovalRule;
+
 pub use health::{DnsCheck, HealthCheck, HttpCheck, SsmCheck, Statuses, TcpCheck};
 pub use source::{SourceControl, SourceControlKind};
 
@@ -35,7 +37,7 @@ pub enum SourcePlatform {
 }
 
 /// The deployment stage of the application that moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Environment {
@@ -147,6 +149,9 @@ pub struct MigrationRequest {
     /// Who answers for the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// The ARN of the IAM principal who asks for the migration, where a pipeline sends it for them: they may not approve it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
     /// For governance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_classification: Option<String>,
@@ -314,9 +319,9 @@ pub struct Policy {
     /// How old a test may be for a cutover without a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_max_age_days: Option<u32>,
-    /// Gates that ask a person.
+    /// Gates that ask people, beside those of the deployment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub approvals: Vec<Value>,
+    pub approvals: Vec<ApprovalRule>,
     /// When the cutover may happen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Value>,

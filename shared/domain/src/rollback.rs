@@ -97,7 +97,7 @@ pub fn plan(record: &MigrationRecord) -> RollbackPlan {
     }
     if done.source_powered_off_at.is_some() {
         plan.compensations.push(Compensation::PowerOnSource);
-    } else if record.status == Status::Finalizing && record.request.controlled_source().is_none() {
+    } else if record.stage() == Status::Finalizing && record.request.controlled_source().is_none() {
         plan.kept.push(format!(
             "the power of the source {}, which is left to a person: power it on if it was powered off",
             record.request.source_vm_id

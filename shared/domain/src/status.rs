@@ -124,6 +124,11 @@ impl Status {
         self.is_end() && !matches!(self, Self::Frozen)
     }
 
+    /// Whether the migration waits for a person or for its window; where it goes on from there is in the record.
+    pub const fn is_held(self) -> bool {
+        matches!(self, Self::AwaitingApproval | Self::AwaitingWindow)
+    }
+
     /// The statuses that may follow this one on the road forward, side and failure roads apart.
     const fn forward(self) -> &'static [Self] {
         use Status::{
@@ -154,12 +159,24 @@ impl Status {
                 AwaitingWindow,
                 CutoverVerified,
                 Soaking,
+                Finalizing,
             ],
-            Self::AwaitingWindow => &[ReadyForCutover, CuttingOver],
+            Self::AwaitingWindow => &[
+                ReadyForTest,
+                ReadyForCutover,
+                CutoverVerified,
+                Soaking,
+                Finalizing,
+            ],
             Self::CuttingOver => &[CutoverVerified],
-            Self::CutoverVerified => &[Soaking, Finalizing, AwaitingApproval],
-            Self::Soaking => &[Finalizing, AwaitingApproval, CutoverVerified],
-            Self::Finalizing => &[Succeeded],
+            Self::CutoverVerified => &[Soaking, Finalizing, AwaitingApproval, AwaitingWindow],
+            Self::Soaking => &[
+                Finalizing,
+                AwaitingApproval,
+                AwaitingWindow,
+                CutoverVerified,
+            ],
+            Self::Finalizing => &[Succeeded, AwaitingWindow],
             Self::Succeeded
             | Self::Rejected
             | Self::Cancelled

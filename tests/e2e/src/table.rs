@@ -6,7 +6,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, BillingMode, GlobalSecondaryIndex,
 use jiff::Timestamp;
 use landfall_common::state::Change;
 use landfall_common::{Key, StateStore};
-use landfall_domain::record::Done;
 use landfall_domain::{EventType, MigrationRecord, MigrationRequest, Status};
 use serde_json::Value;
 
@@ -135,30 +134,6 @@ pub fn requested() -> Change {
 /// The record of a request just accepted, that is nowhere yet.
 pub fn record_of(request: &Value) -> MigrationRecord {
     let request: MigrationRequest = serde_json::from_value(request.clone()).expect("a request");
-    let at = noon().to_string();
-    MigrationRecord {
-        tenant_id: request.tenant_id.clone(),
-        migration_id: request.migration_id.clone(),
-        attempt: 1,
-        version: 0,
-        status: Status::Requested,
-        correlation_id: "c".into(),
-        request_digest: request.digest().expect("a digest"),
-        request,
-        execution_arn: None,
-        claims: Vec::new(),
-        event_seq: 0,
-        event_hash: String::new(),
-        created_at: at.clone(),
-        updated_at: at.clone(),
-        status_since: at,
-        ended_at: None,
-        source_server_id: None,
-        done: Done::default(),
-        test_evidence: None,
-        progress: None,
-        held: None,
-        failure: None,
-        callback: None,
-    }
+    let digest = request.digest().expect("a digest");
+    MigrationRecord::new(request, digest, "c", 1, noon().to_string())
 }

@@ -20,6 +20,23 @@ const CATCHES: &[(&str, &str, &str)] = &[
         "Duplicate",
     ),
     ("ClaimMigration", "States.Timeout", "Rollback"),
+    ("LaunchTest", "Cancelled", "Rollback"),
+    ("LaunchCutover", "Cancelled", "Rollback"),
+    ("AwaitAgent", "Cancelled", "Rollback"),
+    ("AwaitReplication", "Cancelled", "Rollback"),
+    ("ValidateInput", "Cancelled", "Rollback"),
+    ("PrepareSource", "Cancelled", "Rollback"),
+    ("ConfigureReplication", "Cancelled", "Rollback"),
+    ("ConfigureLaunch", "Cancelled", "Rollback"),
+    ("VerifyTest", "Cancelled", "Rollback"),
+    ("BeforeCutover", "Cancelled", "Rollback"),
+    ("VerifyCutover", "Cancelled", "Rollback"),
+    ("VerifySoak", "Cancelled", "Rollback"),
+    ("FinalizeCutover", "Cancelled", "Rollback"),
+    ("CompleteWithoutSwitch", "Cancelled", "Rollback"),
+    ("CutoverGate", "Cancelled", "Rollback"),
+    ("Soak", "Cancelled", "Rollback"),
+    ("FinalizeGate", "Cancelled", "Rollback"),
     ("ValidateInput", "ValidationError", "Rollback"),
     ("ValidateInput", "PrerequisiteError", "Rollback"),
     ("ValidateInput", "States.Timeout", "Rollback"),
@@ -65,11 +82,28 @@ const CATCHES: &[(&str, &str, &str)] = &[
     ("Freeze", "PrerequisiteError", "Duplicate"),
     ("Freeze", "InternalError", "Callback"),
     ("Callback", "InternalError", "Outcome"),
+    ("CutoverGate", "ApprovalError", "Rollback"),
+    ("CutoverGate", "States.Timeout", "Rollback"),
+    ("Soak", "States.Timeout", "Rollback"),
+    ("VerifySoak", "VerificationError", "Rollback"),
+    ("VerifySoak", "CutoverError", "Rollback"),
+    ("VerifySoak", "PrerequisiteError", "Rollback"),
+    ("VerifySoak", "InternalError", "Rollback"),
+    ("FinalizeGate", "ApprovalError", "Rollback"),
+    ("FinalizeGate", "CutoverError", "Rollback"),
+    ("FinalizeGate", "States.Timeout", "Rollback"),
+    ("RollbackGate", "ApprovalError", "Freeze"),
+    ("RollbackGate", "States.Timeout", "Freeze"),
+    ("DecommissionGate", "ApprovalError", "Succeeded"),
+    ("DecommissionGate", "States.Timeout", "Succeeded"),
+    ("Archive", "CutoverError", "Succeeded"),
+    ("Archive", "PrerequisiteError", "Succeeded"),
+    ("Archive", "InternalError", "Succeeded"),
 ];
 
 /// Task, and where its success leads.
 const SUCCESSES: &[(&str, &str)] = &[
-    ("ClaimMigration", "ValidateInput"),
+    ("ClaimMigration", "Purpose"),
     ("ValidateInput", "PrepareSource"),
     ("PrepareSource", "ReplicationWanted"),
     ("AwaitAgent", "ConfigureReplication"),
@@ -78,14 +112,21 @@ const SUCCESSES: &[(&str, &str)] = &[
     ("ConfigureLaunch", "TestWanted"),
     ("LaunchTest", "VerifyTest"),
     ("VerifyTest", "SwitchWanted"),
-    ("BeforeCutover", "LaunchCutover"),
+    ("BeforeCutover", "CutoverGate"),
+    ("CutoverGate", "LaunchCutover"),
     ("LaunchCutover", "VerifyCutover"),
     ("VerifyCutover", "SoakWanted"),
-    ("FinalizeCutover", "Callback"),
+    ("Soak", "VerifySoak"),
+    ("VerifySoak", "SoakOver"),
+    ("FinalizeGate", "FinalizeCutover"),
+    ("FinalizeCutover", "Finalized"),
     ("CompleteWithoutSwitch", "Callback"),
-    ("Rollback", "Callback"),
+    ("Rollback", "RolledBack"),
+    ("RollbackGate", "Rollback"),
     ("Freeze", "Callback"),
-    ("Callback", "Outcome"),
+    ("Callback", "CallbackOver"),
+    ("DecommissionGate", "Archive"),
+    ("Archive", "Succeeded"),
 ];
 
 /// Choice, whether replication, a test and a cutover are wanted, how long to soak, where that leads.
@@ -115,7 +156,7 @@ const CHOICES: &[(&str, [bool; 3], u32, &str)] = &[
         "CompleteWithoutSwitch",
     ),
     ("SoakWanted", [true, true, true], 600, "Soak"),
-    ("SoakWanted", [true, true, true], 0, "FinalizeCutover"),
+    ("SoakWanted", [true, true, true], 0, "FinalizeGate"),
 ];
 
 /// How a migration ended, and how its execution then does.
@@ -123,7 +164,40 @@ const OUTCOMES: &[(&str, &str)] = &[
     ("SUCCEEDED", "Succeeded"),
     ("FAILED", "Failed"),
     ("ROLLED_BACK", "Failed"),
+    ("CANCELLED", "Failed"),
     ("FROZEN", "Failed"),
+];
+
+/// Choice, the variable it looks at, its value, where that leads.
+const VARIABLES: &[(&str, &str, &str, &str)] = &[
+    ("Purpose", "rollbackOnly", "true", "Rollback"),
+    ("Purpose", "rollbackOnly", "false", "ValidateInput"),
+    ("SoakOver", "soaked", "true", "FinalizeGate"),
+    ("SoakOver", "soaked", "false", "Soak"),
+    ("Finalized", "held", "true", "FinalizeGate"),
+    ("Finalized", "held", "false", "Callback"),
+    ("RolledBack", "approvalWanted", "true", "RollbackGate"),
+    ("RolledBack", "approvalWanted", "false", "Callback"),
+    ("CallbackOver", "retryAfterSeconds", "30", "CallbackPause"),
+    ("CallbackOver", "retryAfterSeconds", "0", "Outcome"),
+    (
+        "Outcome",
+        "plan",
+        r#"{"archiveAfterSeconds": 1}"#,
+        "Retention",
+    ),
+    (
+        "DecommissionWanted",
+        "plan",
+        r#"{"decommission": true}"#,
+        "DecommissionGate",
+    ),
+    (
+        "DecommissionWanted",
+        "plan",
+        r#"{"decommission": false}"#,
+        "Archive",
+    ),
 ];
 
 /// What a state is tested with.
@@ -146,7 +220,12 @@ async fn next(stack: &Stack, case: Case<'_>, status: TestExecutionStatus) -> Str
     );
     let mut known = json!({
         "stage": {"tenantId": tenant, "migrationId": "mig-1", "attempt": 1, "correlationId": "c", "executionArn": arn},
-        "plan": {"replicate": true, "validate": true, "switch": true, "soakSeconds": 0},
+        "plan": {
+            "replicate": true, "validate": true, "switch": true, "soakSeconds": 0,
+            "archiveAfterSeconds": 0, "decommission": false,
+        },
+        "visit": 0,
+        "tries": 0,
         "outcome": "SUCCEEDED",
         "failure": {"error": "VerificationError", "cause": "why", "state": "VerifyTest"},
         "rollbackFailure": {"error": "States.Timeout", "cause": "", "state": "Rollback"},
@@ -222,13 +301,18 @@ async fn every_choice_goes_every_way() {
         let [replicate, validate, switch] = wanted;
         let plan = json!({
             "replicate": replicate, "validate": validate, "switch": switch, "soakSeconds": soak,
+            "archiveAfterSeconds": 0, "decommission": false,
         });
         (*state, json!({"plan": plan}), *expected)
     });
     let outcomes = OUTCOMES
         .iter()
         .map(|(outcome, expected)| ("Outcome", json!({"outcome": outcome}), *expected));
-    for (state, variables, expected) in plans.chain(outcomes) {
+    let variables = VARIABLES.iter().map(|(state, name, value, expected)| {
+        let value: Value = serde_json::from_str(value).expect("JSON");
+        (*state, json!({ *name: value }), *expected)
+    });
+    for (state, variables, expected) in plans.chain(outcomes).chain(variables) {
         let case = Case {
             state,
             variables: variables.clone(),
@@ -265,6 +349,9 @@ fn the_tables_leave_nothing_out() {
         let taken = |next: &Value| {
             CHOICES.iter().any(|(of, .., to)| of == name && next == to)
                 || name == "Outcome" && OUTCOMES.iter().any(|(_, to)| next == to)
+                || VARIABLES
+                    .iter()
+                    .any(|(of, .., to)| of == name && next == to)
         };
         let ways = state["Choices"].as_array().into_iter().flatten();
         for way in ways.map(|rule| &rule["Next"]).chain(state.get("Default")) {

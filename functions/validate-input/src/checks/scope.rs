@@ -6,15 +6,6 @@ use landfall_domain::request::MigrationRequest;
 /// Refuses what is not built yet.
 pub(super) fn check(request: &MigrationRequest) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if !request.policy.approvals.is_empty() {
-        findings.push(
-            not_available(
-                "/policy/approvals",
-                "approval gates are not available in this release.",
-            )
-            .remedy("Leave policy.approvals out and approve before you submit."),
-        );
-    }
     if request.policy.window.is_some() {
         findings.push(
             not_available(
@@ -39,17 +30,12 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused() {
-        let table: [(Value, &[&str]); 4] = [
+        let table: [(Value, &[&str]); 2] = [
             (json!({}), &[]),
-            (
-                json!({"policy": {"approvals": [{"gate": "cutover"}]}}),
-                &["/policy/approvals"],
-            ),
             (
                 json!({"policy": {"window": {"start": "x"}}}),
                 &["/policy/window"],
             ),
-            (json!({"policy": {"approvals": []}}), &[]),
         ];
         for (changes, expected) in table {
             let findings = check(&request(changes.clone()));

@@ -227,6 +227,16 @@ impl StateStore {
                 .transition_to(change.to)
                 .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
         }
+        if let Some(back) = record.held_from
+            && change.to != back
+            && !change.to.is_held()
+            && !change.to.is_end()
+        {
+            return Err(internal(format!(
+                "a migration that was held in {back} cannot go on as {}",
+                change.to
+            )));
+        }
         let from = record.status;
         self.write(record, Some(from), change, now).await
     }
@@ -280,6 +290,11 @@ impl StateStore {
         if from != Some(change.to) {
             record.status_since.clone_from(&at);
         }
+        record.held_from = match (change.to.is_held(), from) {
+            (true, Some(from)) if !from.is_held() => Some(from),
+            (true, _) => record.held_from,
+            (false, _) => None,
+        };
         record.status = change.to;
         record.version += 1;
         record.event_seq += 1;

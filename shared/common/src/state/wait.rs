@@ -6,6 +6,7 @@
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
+use landfall_domain::gate::Gate;
 use landfall_domain::record::{AgentCommand, LaunchAction};
 use landfall_domain::request::{Account, Policy};
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
@@ -33,6 +34,16 @@ pub enum WaitKind {
     TestLaunch,
     /// The job of a cutover launch has ended.
     CutoverLaunch,
+    /// The cutover may be launched.
+    CutoverGate,
+    /// The users may be moved.
+    FinalizeGate,
+    /// A risky rollback may begin.
+    RollbackGate,
+    /// The source may go.
+    DecommissionGate,
+    /// A round of the soak is over.
+    Soak,
 }
 
 impl WaitKind {
@@ -44,12 +55,38 @@ impl WaitKind {
         }
     }
 
+    /// The gate it waits at, if any.
+    pub const fn gate(self) -> Option<Gate> {
+        match self {
+            Self::CutoverGate => Some(Gate::Cutover),
+            Self::FinalizeGate => Some(Gate::Finalize),
+            Self::RollbackGate => Some(Gate::Rollback),
+            Self::DecommissionGate => Some(Gate::Decommission),
+            _ => None,
+        }
+    }
+
+    /// The wait at a gate.
+    pub const fn at_gate(gate: Gate) -> Self {
+        match gate {
+            Gate::Cutover => Self::CutoverGate,
+            Gate::Finalize => Self::FinalizeGate,
+            Gate::Rollback => Self::RollbackGate,
+            Gate::Decommission => Self::DecommissionGate,
+        }
+    }
+
+    /// Whether MGN has anything to do with it: a gate and a soak wait for people and for time.
+    pub const fn is_of_mgn(self) -> bool {
+        self.gate().is_none() && !matches!(self, Self::Soak)
+    }
+
     /// Which launch it waits for, if any.
     pub const fn action(self) -> Option<LaunchAction> {
         match self {
             Self::TestLaunch => Some(LaunchAction::Test),
             Self::CutoverLaunch => Some(LaunchAction::Cutover),
-            Self::Agent | Self::Replication => None,
+            _ => None,
         }
     }
 }
@@ -94,7 +131,7 @@ pub struct Wait {
     /// Which try of its state the token is of: messages may come in any order, and the highest is the live one.
     #[serde(default)]
     pub retry_count: u32,
-    /// RFC 3339; the index sorts by it. Past it the wait fails.
+    /// RFC 3339; the index sorts by it. Past it the wait fails; a gate is looked at again, and a round of the soak is over.
     #[serde(rename = "dueAt")]
     pub due_at: String,
     /// When it began.
@@ -221,6 +258,11 @@ impl Wait {
             WaitKind::Replication => "WAIT#REPLICATION".to_owned(),
             WaitKind::TestLaunch => format!("INTENT#TEST#{}", self.attempt),
             WaitKind::CutoverLaunch => format!("INTENT#CUTOVER#{}", self.attempt),
+            WaitKind::CutoverGate => "WAIT#CUTOVER_GATE".to_owned(),
+            WaitKind::FinalizeGate => "WAIT#FINALIZE_GATE".to_owned(),
+            WaitKind::RollbackGate => "WAIT#ROLLBACK_GATE".to_owned(),
+            WaitKind::DecommissionGate => "WAIT#DECOMMISSION_GATE".to_owned(),
+            WaitKind::Soak => "WAIT#SOAK".to_owned(),
         }
     }
 }
@@ -299,6 +341,27 @@ impl StateStore {
             .send()
             .await;
         applied(delete.err(), "DeleteItem")
+    }
+
+    /// The open waits of a migration, launches among them.
+    pub async fn waits_of(&self, key: &Key) -> Result<Vec<Wait>, StageError> {
+        let mut waits: Vec<Wait> = self.under(key, "WAIT#").await?;
+        waits.extend(self.under::<Wait>(key, "INTENT#").await?);
+        waits.retain(|wait| !wait.closed);
+        Ok(waits)
+    }
+
+    /// Sets when a wait is looked at next, as long as its token is the same. `false` when it is not, or the wait is closed.
+    pub async fn postpone_wait(&self, wait: &Wait, due: Timestamp) -> Result<bool, StageError> {
+        let update = self
+            .update_wait(wait)
+            .update_expression("SET dueAt = :due")
+            .condition_expression("taskToken = :token AND attribute_exists(waitKey)")
+            .expression_attribute_values(":token", text(&wait.task_token))
+            .expression_attribute_values(":due", text(&due.to_string()))
+            .send()
+            .await;
+        applied(update.err(), "UpdateItem")
     }
 
     /// Closes every wait of a migration, whatever its token, so that nothing starts or ends any more: for a

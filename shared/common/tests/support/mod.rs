@@ -110,30 +110,13 @@ pub(crate) fn key(migration_id: &str) -> Key {
 /// A claimed migration of `vm-<id>`, source server `s-<id>`.
 pub(crate) fn record(migration_id: &str, status: Status) -> MigrationRecord {
     let at = now().to_string();
+    let request = serde_json::from_value(request(migration_id)).unwrap();
+    let correlation_id = format!("mig-c-{migration_id}");
     MigrationRecord {
-        tenant_id: "default".into(),
-        migration_id: migration_id.into(),
-        attempt: 1,
-        version: 0,
         status,
-        correlation_id: format!("mig-c-{migration_id}"),
-        request: serde_json::from_value(request(migration_id)).unwrap(),
-        request_digest: "digest".into(),
         execution_arn: Some(EXECUTION.into()),
-        claims: Vec::new(),
-        event_seq: 0,
-        event_hash: String::new(),
-        created_at: at.clone(),
-        updated_at: at.clone(),
-        status_since: at,
-        ended_at: None,
         source_server_id: Some(format!("s-{migration_id}")),
-        done: Done::default(),
-        test_evidence: None,
-        progress: None,
-        held: None,
-        failure: None,
-        callback: None,
+        ..MigrationRecord::new(request, "digest".into(), correlation_id, 1, at)
     }
 }
 

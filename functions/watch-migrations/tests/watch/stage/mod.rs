@@ -185,6 +185,7 @@ impl Stage {
             mgn: Mgn::with_client(mgn::client(&self.account, calls)),
             sfn: tasks::sfn(&self.tasks, calls),
             ssm: ssm(&self.command, calls),
+            gates: landfall_gates::Gates::default(),
         };
         let invocation = Invocation {
             function_arn: "arn:aws:lambda:eu-central-1:123456789012:function:landfall".into(),
