@@ -28,6 +28,13 @@ locals {
   callback_allow   = length(var.callback_allow) == 0 ? null : join(",", var.callback_allow)
   source_api_allow = length(var.source_api_allow) == 0 ? null : join(",", var.source_api_allow)
 
+  # What is not said is left out: the functions have the defaults.
+  approvals = length(var.approvals) == 0 ? null : jsonencode({
+    for environment, rules in var.approvals : environment => [
+      for rule in rules : { for name, value in rule : name => value if value != null }
+    ]
+  })
+
   # For every function that asks Cloud Migration Factory, or tells it something.
   cmf_environment = {
     LANDFALL_CMF_LOGIN_URL = var.cmf_login_url
@@ -113,7 +120,7 @@ locals {
       memory               = 256
       reserved_concurrency = 10
       environment          = {}
-      optional             = {}
+      optional             = { LANDFALL_APPROVALS = local.approvals }
       access = [
         "consume-waits", "state-waits", "task-success", "task-failure", "task-heartbeat", "executions-read", "mgn-servers",
         "mgn-jobs", "mgn-job-log", "mgn-retry", "source-command-results", "target-accounts", "explain-refusals",
@@ -144,6 +151,22 @@ locals {
         "state-claims", "mgn-servers", "mgn-finalize", "dns", "instances-read", "instance-protection", "instance-tags",
         "source-secrets", "source-accounts", "source-stop", "cmf-secret", "target-accounts", "explain-refusals",
       ]
+    }
+    approvals = {
+      timeout              = 29 # API Gateway gives up then
+      memory               = 256
+      reserved_concurrency = null
+      environment          = {}
+      optional             = { LANDFALL_APPROVALS = local.approvals }
+      access               = ["state-waits", "task-success", "task-failure", "executions-read"]
+    }
+    control = {
+      timeout              = 29
+      memory               = 256
+      reserved_concurrency = null
+      environment          = {}
+      optional             = { LANDFALL_APPROVALS = local.approvals }
+      access               = ["state-waits", "task-success", "task-failure", "executions-read"]
     }
     callback = {
       timeout              = 60

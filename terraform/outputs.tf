@@ -33,6 +33,16 @@ output "callback_failed_queue_url" {
   value       = module.callbacks_failed.url
 }
 
+output "operator_api_url" {
+  description = "Where operators order and approvers answer; `landfall` signs what it sends there."
+  value       = aws_apigatewayv2_api.operators.api_endpoint
+}
+
+output "operator_api_arn" {
+  description = "For policies: execute-api:Invoke on <this>/$default/POST/approvals lets somebody answer, on …/POST/orders order."
+  value       = aws_apigatewayv2_api.operators.execution_arn
+}
+
 output "event_bus_name" {
   description = "The bus on which Landfall reports."
   value       = aws_cloudwatch_event_bus.landfall.name

@@ -255,3 +255,60 @@ variable "alarm_topic_arns" {
   type        = list(string)
   default     = []
 }
+
+# --- People ----------------------------------------------------------------------------------------------
+
+variable "approvals" {
+  description = "Who must agree, by the environment of a request (dev, test, staging, prod): rules for the gates cutover, finalize, rollback and decommission, in the form of policy.approvals. A request adds its own to them and takes none away."
+  type = map(list(object({
+    gate                   = string
+    approvers              = list(string)
+    count                  = optional(number)
+    deadlineSeconds        = optional(number)
+    escalateAfterSeconds   = optional(number)
+    escalateTo             = optional(list(string))
+    requireChangeReference = optional(bool)
+  })))
+  default = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.approvals) : contains(["dev", "test", "staging", "prod"], name)])
+    error_message = "approvals has rules for an environment that no request can have; they are dev, test, staging and prod."
+  }
+
+  validation {
+    condition = alltrue([
+      for rule in flatten(values(var.approvals)) :
+      contains(["cutover", "finalize", "rollback", "decommission"], rule.gate)
+    ])
+    error_message = "The gates of approvals are cutover, finalize, rollback and decommission."
+  }
+
+  validation {
+    condition = alltrue([
+      for rule in flatten(values(var.approvals)) :
+      length(rule.approvers) > 0 && coalesce(rule.count, 1) >= 1 && alltrue([
+        for name in concat(rule.approvers, coalesce(rule.escalateTo, [])) :
+        can(regex("^arn:aws[a-z-]*:(iam::[0-9]{12}:(root|(user|role)/.+)|sts::[0-9]{12}:assumed-role/.+/.+)$", name))
+      ])
+    ])
+    error_message = "Each rule of approvals needs approvers: ARNs of IAM users, roles or single role sessions, and a count of at least 1."
+  }
+
+  validation {
+    condition = alltrue([
+      for rule in flatten(values(var.approvals)) :
+      coalesce(rule.count, 1) <= length(distinct(concat(rule.approvers, coalesce(rule.escalateTo, [])))) ||
+      anytrue([for name in concat(rule.approvers, coalesce(rule.escalateTo, [])) : can(regex(":role/", name))])
+    ])
+    error_message = "A rule of approvals wants more agreements than the people it names can give."
+  }
+
+  validation {
+    condition = alltrue([
+      for rule in flatten(values(var.approvals)) :
+      coalesce(rule.deadlineSeconds, 86400) >= 1 && coalesce(rule.deadlineSeconds, 86400) <= 1209600
+    ])
+    error_message = "deadlineSeconds of approvals is between 1 second and 14 days."
+  }
+}

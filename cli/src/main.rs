@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use landfall_cli::commands::control::{self, Order};
 use landfall_cli::commands::{demo, status, submit, validate, watch};
 use landfall_cli::output::print;
 use landfall_cli::{CliError, Exit, stack};
@@ -80,6 +81,36 @@ The timeline is checked: each entry holds the hash of the one before it.
 
 Exit codes: 0 found; 1 the table cannot be read, or the history was changed; 3 there is no such migration.";
 
+const APPROVE_EXAMPLES: &str = "\
+Examples:
+  landfall approve mig-12345 --gate cutover --reason 'the change board has agreed' --change-reference CHG0012345
+  landfall approve --wave wave-3 --gate cutover --reason 'all tests are good' --except mig-12350
+  landfall deny mig-12345 --gate finalize --reason 'the month-end run is late'
+
+Whose word counts is said by the request (policy.approvals) and the deployment; who you are is said by your AWS
+credentials, and whoever asked for a migration cannot approve it. `landfall status` shows who is asked and who answered.
+Your credentials need execute-api:Invoke on POST /approvals of the operators' API (output operator_api_arn).
+On a local stack LANDFALL_LOCAL_ACCESS_KEY_ID and LANDFALL_LOCAL_SECRET_ACCESS_KEY are the key of the IAM user you answer as.
+
+Exit codes: 0 all answers were taken; 1 some were refused; 2 the command line or the reason is wrong; 3 there is no such migration.";
+
+const ORDER_EXAMPLES: &str = "\
+Examples:
+  landfall pause --wave wave-3 --reason 'the network team is called'
+  landfall resume --wave wave-3 --reason 'the link is up again'
+  landfall cancel mig-12345 --reason 'the owner has withdrawn it'
+  landfall retry mig-12345 --reason 'the firewall is open now'
+  landfall release mig-12345 --reason 'target terminated by hand, see INC0042'
+
+pause lets a launch that is under way end, and begins nothing after it; resume goes on from there.
+cancel rolls back what was done: past the cutover's finalize it is refused.
+retry keeps a test that was passed and still covers the launch settings; it begins with the pre-flight.
+release leaves everything as it is and says that a person answers for it.
+An order that stands already changes nothing. Each stands in the history with your AWS identity and your reason.
+Your credentials need execute-api:Invoke on POST /orders of the operators' API (output operator_api_arn).
+
+Exit codes: 0 all orders were taken; 1 some were refused; 2 the command line or the reason is wrong; 3 there is no such migration.";
+
 const UP_EXAMPLES: &str = "\
 Examples:
   landfall up
@@ -143,6 +174,27 @@ enum Command {
     /// Show the record and the timeline of one migration.
     #[command(after_help = STATUS_EXAMPLES)]
     Status(status::StatusArgs),
+    /// Agree at a gate that asks you.
+    #[command(after_help = APPROVE_EXAMPLES)]
+    Approve(control::AnswerArgs),
+    /// Refuse at a gate that asks you: the migration is rolled back.
+    #[command(after_help = APPROVE_EXAMPLES)]
+    Deny(control::AnswerArgs),
+    /// Hold migrations before the next thing that they would begin.
+    #[command(after_help = ORDER_EXAMPLES)]
+    Pause(control::OrderArgs),
+    /// Let paused migrations go on.
+    #[command(after_help = ORDER_EXAMPLES)]
+    Resume(control::OrderArgs),
+    /// End migrations that are under way, and undo what they did.
+    #[command(after_help = ORDER_EXAMPLES)]
+    Cancel(control::CancelArgs),
+    /// Begin failed migrations again, from their last good phase.
+    #[command(after_help = ORDER_EXAMPLES)]
+    Retry(control::OrderArgs),
+    /// Let frozen migrations be submitted again, after a person has put things right.
+    #[command(after_help = ORDER_EXAMPLES)]
+    Release(control::OrderArgs),
     /// Migrate a small mixed wave on the local stack, from nothing to the closing table.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(demo::DemoArgs),
@@ -194,6 +246,13 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Submit(args) => submit::run(&args, &cli.root).await,
         Command::Watch(args) => watch::run(&args, &cli.root).await,
         Command::Status(args) => status::run(&args, &cli.root).await,
+        Command::Approve(args) => control::answer(&args, true, &cli.root).await,
+        Command::Deny(args) => control::answer(&args, false, &cli.root).await,
+        Command::Pause(args) => control::order(&args, Order::Pause, &cli.root).await,
+        Command::Resume(args) => control::order(&args, Order::Resume, &cli.root).await,
+        Command::Cancel(args) => control::cancel(&args, &cli.root).await,
+        Command::Retry(args) => control::order(&args, Order::Retry, &cli.root).await,
+        Command::Release(args) => control::order(&args, Order::Release, &cli.root).await,
         Command::Demo(args) => Box::pin(demo::run(&args, &cli.root)).await,
     }
 }

@@ -27,6 +27,8 @@ run "only_what_is_set" {
       prepare-source    = ""
       trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
       watch-migrations  = ""
+      approvals         = ""
+      control           = ""
       verify-migration  = ""
       finalize-cutover  = ""
       callback          = "LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
@@ -52,7 +54,10 @@ run "everything_set" {
     agent_no_proxy     = ".corp"
     agent_mgn_endpoint = "vpce-1.mgn.us-east-1.vpce.amazonaws.com"
     agent_s3_endpoint  = "bucket.vpce-2.s3.us-east-1.vpce.amazonaws.com"
-    extra_environment  = { AWS_ENDPOINT_URL_MGN = "http://127.0.0.1:4570" }
+    approvals = {
+      prod = [{ gate = "cutover", approvers = ["arn:aws:iam::123456789012:role/Managers"], count = 2 }]
+    }
+    extra_environment = { AWS_ENDPOINT_URL_MGN = "http://127.0.0.1:4570" }
   }
 
   assert {
@@ -72,7 +77,9 @@ run "everything_set" {
         "LANDFALL_CMF_URL", "LANDFALL_SOURCE_API_ALLOW",
       ])
       trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
-      watch-migrations  = ""
+      watch-migrations  = "LANDFALL_APPROVALS"
+      approvals         = "LANDFALL_APPROVALS"
+      control           = "LANDFALL_APPROVALS"
       verify-migration  = ""
       finalize-cutover = join(" ", [
         "LANDFALL_CMDB_URL", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
@@ -85,6 +92,12 @@ run "everything_set" {
       ])
     }
     error_message = "A set variable reaches the functions that use it and no other."
+  }
+  assert {
+    condition = jsondecode(local.function_environment["approvals"].LANDFALL_APPROVALS) == {
+      prod = [{ gate = "cutover", approvers = ["arn:aws:iam::123456789012:role/Managers"], count = 2 }]
+    }
+    error_message = "What a rule does not say is left out: the functions refuse null."
   }
   assert {
     condition     = local.function_environment["prepare-source"].LANDFALL_SOURCE_API_ALLOW == "http://127.0.0.1:4570,https://azure.corp"
@@ -105,6 +118,18 @@ run "everything_set" {
     condition     = alltrue([for environment in local.function_environment : environment["AWS_ENDPOINT_URL_MGN"] == "http://127.0.0.1:4570"])
     error_message = "extra_environment is for every function."
   }
+}
+
+run "approvals_that_nobody_can_give" {
+  command = plan
+
+  variables {
+    approvals = {
+      prod = [{ gate = "cutover", approvers = ["arn:aws:iam::123456789012:user/ann"], count = 2 }]
+    }
+  }
+
+  expect_failures = [var.approvals]
 }
 
 run "a_proxy_with_credentials" {

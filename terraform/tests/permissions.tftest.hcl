@@ -74,7 +74,7 @@ run "who_may" {
       "mgn:TerminateTargetInstances"       = "rollback"
       "mgn:UpdateReplicationConfiguration" = "prepare-source"
       "route53:ChangeResourceRecordSets"   = "finalize-cutover rollback"
-      "states:SendTaskSuccess"             = "watch-migrations"
+      "states:SendTaskSuccess"             = "approvals control watch-migrations"
       "ssm:SendCommand"                    = "prepare-source verify-migration"
     }
     error_message = "A call that changes the world is allowed to another function than the one whose work it is."
@@ -120,6 +120,14 @@ run "exactly" {
           "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
           "states:DescribeExecution", "states:SendTaskFailure", "states:SendTaskHeartbeat",
           "sts:DecodeAuthorizationMessage",
+        ]
+        approvals = [
+          "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
+          "events:PutEvents", "states:DescribeExecution", "states:SendTaskFailure", "states:SendTaskSuccess",
+        ]
+        control = [
+          "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
+          "events:PutEvents", "states:DescribeExecution", "states:SendTaskFailure", "states:SendTaskSuccess",
         ]
         watch-migrations = [
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",

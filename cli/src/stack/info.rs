@@ -43,6 +43,9 @@ pub struct StackInfo {
     /// Lambda name of every function, by its folder's name. None in a file of an earlier version.
     #[serde(default)]
     pub function_names: BTreeMap<String, String>,
+    /// Where operators order and approvers answer. None in a file of an earlier version.
+    #[serde(default)]
+    pub operator_api_url: String,
     /// Secret that signs callbacks (`whsec_…`).
     pub callback_secret: String,
     /// The stack's processes.
@@ -112,6 +115,7 @@ impl StackInfo {
             event_bus_name: output("event_bus_name")?,
             state_machine_arn: output("state_machine_arn")?,
             function_names,
+            operator_api_url: operator_api(&ministack.url, &output("operator_api_url")?),
             callback_secret,
             pids: Pids {
                 ministack: ministack.pid,
@@ -130,6 +134,15 @@ impl StackInfo {
     }
 }
 
+/// The address of an HTTP API of MiniStack. The host name that it gives out, as AWS does, resolves nowhere here.
+fn operator_api(ministack: &str, endpoint: &str) -> String {
+    let host = endpoint
+        .split_once("://")
+        .map_or(endpoint, |(_, host)| host);
+    let id = host.split('.').next().unwrap_or_default();
+    format!("{ministack}/_aws/execute-api/{id}/$default")
+}
+
 /// The endpoints, for the person who brought the stack up.
 impl fmt::Display for StackInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,6 +150,7 @@ impl fmt::Display for StackInfo {
         writeln!(f, "MGN endpoint    {}", self.simulator_url)?;
         writeln!(f, "request queue   {}", self.request_queue_url)?;
         writeln!(f, "table           {}", self.table_name)?;
+        writeln!(f, "operators' API  {}", self.operator_api_url)?;
         write!(f, "state machine   {}", self.state_machine_arn)
     }
 }

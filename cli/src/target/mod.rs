@@ -5,7 +5,10 @@
 //! credentials, everything else through the AWS SDK's usual chain. What a flag names is a local stack's if its address
 //! (the queue's own, else `AWS_ENDPOINT_URL`) is on this machine.
 
+mod operators;
 mod place;
+
+pub use self::operators::{Operators, Reply};
 
 use std::path::Path;
 use std::time::Duration;
@@ -40,6 +43,9 @@ pub struct TargetArgs {
     /// The function that checks requests; only `validate` needs it, and its name follows from the table's or the queue's.
     #[arg(long, value_name = "NAME", env = "LANDFALL_VALIDATE_FUNCTION")]
     pub validate_function: Option<String>,
+    /// Where operators order and approvers answer; only their commands need it.
+    #[arg(long, value_name = "URL", env = "LANDFALL_OPERATOR_API")]
+    pub operator_api: Option<String>,
     /// The AWS Region; `AWS_REGION` and the AWS profile count where neither this nor the deployment names one.
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,

@@ -20,6 +20,7 @@ pub(super) enum Resource {
     RequestQueue,
     Table,
     Validator,
+    OperatorApi,
 }
 
 impl Resource {
@@ -28,6 +29,7 @@ impl Resource {
             Self::RequestQueue => "the URL of the request queue",
             Self::Table => "the table of migration records",
             Self::Validator => "the function that checks requests",
+            Self::OperatorApi => "the URL of the operators' API",
         }
     }
 
@@ -36,6 +38,7 @@ impl Resource {
             Self::RequestQueue => "--queue-url",
             Self::Table => "--table",
             Self::Validator => "--validate-function",
+            Self::OperatorApi => "--operator-api",
         }
     }
 
@@ -44,6 +47,7 @@ impl Resource {
             Self::RequestQueue => "LANDFALL_REQUEST_QUEUE_URL",
             Self::Table => "LANDFALL_TABLE",
             Self::Validator => "LANDFALL_VALIDATE_FUNCTION",
+            Self::OperatorApi => "LANDFALL_OPERATOR_API",
         }
     }
 
@@ -53,6 +57,7 @@ impl Resource {
             Self::RequestQueue => args.queue_url.as_ref(),
             Self::Table => args.table.as_ref(),
             Self::Validator => args.validate_function.as_ref(),
+            Self::OperatorApi => args.operator_api.as_ref(),
         };
         match (self, filled(value)) {
             (Self::Validator, None) => named_alike(args),
@@ -65,6 +70,9 @@ impl Resource {
             Self::RequestQueue => Some(&stack.request_queue_url),
             Self::Table => Some(&stack.table_name),
             Self::Validator => stack.function_names.get(VALIDATOR).map(String::as_str),
+            Self::OperatorApi => Some(&stack.operator_api_url)
+                .map(String::as_str)
+                .filter(|it| !it.is_empty()),
         }
     }
 
@@ -74,6 +82,7 @@ impl Resource {
             Self::RequestQueue => value("request_queue_url"),
             Self::Table => value("table_name"),
             Self::Validator => value("function_names")?.get(VALIDATOR),
+            Self::OperatorApi => value("operator_api_url"),
         }?
         .as_str()
     }
@@ -143,7 +152,7 @@ pub(super) fn find(
         // A queue's URL tells by itself whether it is of a local stack, and with it all that is named after it; of
         // anything else AWS_ENDPOINT_URL tells.
         let url = match resource {
-            Resource::RequestQueue => Some(value.as_str()),
+            Resource::RequestQueue | Resource::OperatorApi => Some(value.as_str()),
             Resource::Validator => named_after_queue(args).or(endpoint),
             Resource::Table => endpoint,
         };

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use landfall_common::Key;
 use landfall_common::state::Change;
 use landfall_common::telemetry::{self, Unit};
+use landfall_domain::control::Purpose;
 use landfall_domain::schema::Rejection;
 use landfall_domain::{
     ErrorName, EventType, Finding, MigrationRecord, MigrationRequest, StageError, Status,
@@ -59,7 +60,12 @@ fn decide(
     };
     let same = record.request_digest == digest;
     match record.status {
-        Status::Requested if same && record.execution_arn.is_none() => Decision::Announce,
+        // An order to undo an attempt is announced by whoever repeats the order: this event would migrate.
+        Status::Requested
+            if same && record.execution_arn.is_none() && record.purpose != Purpose::Rollback =>
+        {
+            Decision::Announce
+        }
         // A queue may deliver a message again long after its migration succeeded: that is no wish for another.
         Status::Succeeded if same => Decision::Ignore,
         Status::Frozen => Decision::Refuse(
@@ -68,7 +74,7 @@ fn decide(
                 "/migrationId",
                 format!("{} is FROZEN: a person must look at it first.", request.migration_id),
             )
-            .remedy("See `landfall status` for what was done and what was not; submit under another ID."),
+            .remedy("See `landfall status` for what was done and what was not, and `landfall rollback` for what can be undone; once it is put right, `landfall release` lets it be submitted again."),
         ),
         status if status.allows_new_attempt() => Decision::NextAttempt,
         _ if same => Decision::Ignore,
@@ -92,6 +98,7 @@ pub(crate) async fn admit(
     deps: &Deps,
     request: MigrationRequest,
     correlation_id: &str,
+    sender: Option<&str>,
     now: Timestamp,
 ) -> Result<Admission, StageError> {
     let digest = request.digest().map_err(|error| {
@@ -105,14 +112,16 @@ pub(crate) async fn admit(
     let change = Change::to(Status::Requested, EventType::MigrationRequested);
     let (record, detail) = match (decide(existing.as_ref(), &request, &digest), existing) {
         (Decision::NextAttempt, Some(ended)) => {
-            let next = first_record(request, digest, correlation_id, Some(&ended), now);
+            let mut next = first_record(request, digest, correlation_id, Some(&ended), now);
+            next.sender_id = sender.map(str::to_owned);
             deps.journal
                 .store
                 .start_attempt(&ended, next, &change, now)
                 .await?
         }
         (Decision::Create | Decision::NextAttempt, _) => {
-            let record = first_record(request, digest, correlation_id, None, now);
+            let mut record = first_record(request, digest, correlation_id, None, now);
+            record.sender_id = sender.map(str::to_owned);
             deps.journal.store.create(record, &change, now).await?
         }
         (Decision::Announce, Some(record)) => {
@@ -231,5 +240,11 @@ mod tests {
             check(status, true, "other", "NextAttempt");
         }
         check(Status::Frozen, true, "same", "MIGRATION_FROZEN");
+        let mut rollback = first_record(request(), "same".into(), "c", None, now);
+        rollback.purpose = Purpose::Rollback;
+        assert_eq!(
+            decide(Some(&rollback), &request(), "same"),
+            Decision::Ignore
+        );
     }
 }

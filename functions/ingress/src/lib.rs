@@ -92,7 +92,11 @@ async fn take(
     let work = async {
         match parsed {
             Ok(request) => {
-                match admission::admit(deps, request, &correlation_id, invocation.now).await? {
+                // Who sent it, as SQS saw them; the one who may not approve it.
+                let sender = message.attributes.get("SenderId").map(String::as_str);
+                let admitted =
+                    admission::admit(deps, request, &correlation_id, sender, invocation.now);
+                match admitted.await? {
                     admission::Admission::Done => Ok(()),
                     admission::Admission::Refused {
                         rejection,

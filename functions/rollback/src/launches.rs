@@ -110,7 +110,7 @@ async fn under_lease(
 /// The launch whose message was sent but which nobody has recorded as an intent, if there may be one.
 fn unread(record: &MigrationRecord, waits: &[Wait]) -> Option<LaunchAction> {
     let action = match record.stage() {
-        Status::ReadyForTest if record.request.wants(Step::Validate) => LaunchAction::Test,
+        Status::ReadyForTest if record.wants(Step::Validate) => LaunchAction::Test,
         Status::ReadyForTest | Status::ReadyForCutover => LaunchAction::Cutover,
         _ => return None,
     };
@@ -142,6 +142,7 @@ fn closed(record: &MigrationRecord, action: LaunchAction, now: Timestamp) -> Wai
         claimed_at: None,
         job_id: None,
         held: None,
+        paused: false,
         closed: true,
         barred: true,
     }

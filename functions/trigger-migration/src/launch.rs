@@ -232,7 +232,9 @@ async fn still_pending(deps: &Deps, waits: &[Wait]) -> Result<Vec<Wait>, StageEr
     let mut read = stream::iter(reads).buffer_unordered(AT_ONCE);
     let mut pending = Vec::new();
     while let Some(stored) = read.next().await {
-        pending.extend(stored?.filter(|wait| wait.phase == Phase::Pending && !wait.closed));
+        pending.extend(
+            stored?.filter(|wait| wait.phase == Phase::Pending && !wait.closed && !wait.paused),
+        );
     }
     pending.sort_by(|one, other| (&one.due_at, &one.key).cmp(&(&other.due_at, &other.key)));
     Ok(pending)

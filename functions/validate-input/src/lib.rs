@@ -20,7 +20,9 @@ use landfall_accounts::{Accounts, Home, actions};
 use landfall_common::state::claim::Taking;
 use landfall_common::state::{Change, Key};
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
-use landfall_domain::launch::Difference;
+use landfall_domain::control::Purpose;
+use landfall_domain::launch::{Difference, Launching};
+use landfall_domain::request::Step;
 use landfall_domain::{
     ErrorName, EventType, Finding, MigrationRecord, MigrationRequest, StageError, Status,
     WorkflowPlan, launch,
@@ -129,7 +131,7 @@ pub async fn handle(
     let record = deps.journal.store.require(&input.key()).await?;
     telemetry::identify(&record);
     input.check(&record)?;
-    let plan = WorkflowPlan::of(&record.request);
+    let plan = plan_of(&record, invocation.now)?;
     if !matches!(record.status, Status::Requested | Status::Validating) {
         // A late second run of a step whose work is done: later steps own the migration now.
         return plan_value(plan);
@@ -144,9 +146,32 @@ pub async fn handle(
     if examined.findings.iter().any(Finding::is_blocking) {
         Err(refuse(&deps.journal, record, examined.findings, invocation.now).await?)
     } else {
-        pass(&deps.journal, record, examined, invocation.now).await?;
+        let tests = plan.validate;
+        pass(&deps.journal, record, examined, tests, invocation.now).await?;
         plan_value(plan)
     }
+}
+
+/// What the workflow does. A retry makes no new test where the one that was passed still covers the cutover.
+///
+/// # Errors
+/// `InternalError` when the launch settings cannot be hashed.
+fn plan_of(record: &MigrationRecord, now: Timestamp) -> Result<WorkflowPlan, StageError> {
+    let mut plan = WorkflowPlan::of(&record.request);
+    if record.purpose == Purpose::Retry && plan.validate && plan.switch {
+        let settings_digest = record
+            .request
+            .launch_settings_digest()
+            .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
+        let launching = Launching {
+            requested: &settings_digest,
+            effective: None,
+        };
+        let evidence = record.test_evidence.as_ref();
+        let findings = launch::untested(&record.request, evidence, launching, now);
+        plan.validate = !findings.is_empty();
+    }
+    Ok(plan)
 }
 
 /// What the checks said.
@@ -234,8 +259,10 @@ async fn pass(
     journal: &Journal,
     mut record: MigrationRecord,
     examined: Examined,
+    tests: bool,
     now: Timestamp,
 ) -> Result<(), StageError> {
+    record.test_kept = record.request.wants(Step::Validate) && !tests;
     // An earlier run may have refused what is mended by now; its failure must not outlive that.
     let refused_before = record.failure.take().is_some();
     if record.status == Status::Validating && !refused_before {

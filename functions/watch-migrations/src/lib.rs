@@ -70,7 +70,7 @@ impl Deps {
             mgn: Mgn::new(aws),
             sfn: aws_sdk_sfn::Client::new(aws),
             ssm: aws_sdk_ssm::Client::new(aws),
-            gates: Gates::load(env),
+            gates: Gates::load(aws, env),
         }
     }
 }
@@ -187,7 +187,10 @@ async fn give_up_overdue(
     error: &StageError,
     now: Timestamp,
 ) -> Result<(), StageError> {
-    for wait in waits.iter().filter(|wait| wait.is_overdue(now)) {
+    for wait in waits
+        .iter()
+        .filter(|wait| wait.is_overdue(now) && !wait.paused)
+    {
         let name = match wait.kind {
             WaitKind::Agent => ErrorName::SourcePreparationError,
             WaitKind::Replication | WaitKind::TestLaunch => ErrorName::MigrationExecutionError,
@@ -202,9 +205,12 @@ async fn give_up_overdue(
     Ok(())
 }
 
-/// [`check`], and sometimes a look whether anybody still waits. The fault of one wait is its own.
+/// [`check`], and sometimes a look whether anybody still waits. The fault of one wait is its own. What a paused migration
+/// waits for may come: it goes on when it is resumed. A launch that is under way ends as it would.
 async fn check_one(deps: &Deps, wait: &Wait, seen: &Seen) {
-    let outcome = if settle::beats(wait, seen.now) {
+    let outcome = if wait.paused && wait.kind.action().is_none() {
+        Ok(())
+    } else if settle::beats(wait, seen.now) {
         heartbeat(deps, wait, seen).await
     } else {
         check(deps, wait, seen).await

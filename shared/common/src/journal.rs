@@ -53,6 +53,21 @@ impl Journal {
         Box::pin(self.tell(record, change, now)).await
     }
 
+    /// Lets go of a frozen migration, then publishes it.
+    ///
+    /// # Errors
+    /// See [`StateStore::release`].
+    pub async fn release(
+        &self,
+        record: MigrationRecord,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<MigrationRecord, StageError> {
+        let (record, detail) = self.store.release(record, &change, now).await?;
+        self.events.publish(change.event, &detail).await?;
+        Ok(record)
+    }
+
     async fn tell(
         &self,
         record: MigrationRecord,

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod aws_error;
+pub mod caller;
 pub mod config;
 pub mod correlation;
 pub mod events;

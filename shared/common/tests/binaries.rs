@@ -20,7 +20,7 @@ use runtime_api::{Answer, RuntimeApi};
 use serde_json::{Value, json};
 
 /// Each function, and what it needs beside the table and the bus.
-const FUNCTIONS: [(&str, &[&str]); 9] = [
+const FUNCTIONS: [(&str, &[&str]); 11] = [
     ("ingress", &["LANDFALL_REQUEST_DLQ_URL"]),
     ("validate-input", &["LANDFALL_ROLE_ARN_PREFIX"]),
     ("prepare-source", &[]),
@@ -36,7 +36,12 @@ const FUNCTIONS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("rollback", &[]),
+    ("approvals", &[]),
+    ("control", &[]),
 ];
+
+/// Those behind the operators' API: what is wrong is an HTTP answer.
+const DOORS: [&str; 2] = ["approvals", "control"];
 
 /// Those whose failed messages go back to their queue one by one.
 const BATCHES: [&str; 3] = ["ingress", "trigger-migration", "watch-migrations"];
@@ -117,6 +122,11 @@ fn each_function_understands_its_sample_event() {
     each(|name, more| {
         let event = sample(name);
         match invoke(name, more, &event) {
+            Answer::Response(answer) if DOORS.contains(&name) => {
+                assert_eq!(answer["statusCode"], 503, "{name}: {answer}");
+                let body = answer["body"].as_str().unwrap();
+                assert!(body.contains("could not be reached"), "{name}: {body}");
+            }
             Answer::Response(answer) => {
                 assert!(BATCHES.contains(&name), "{name} answered {answer}");
                 let back = &answer["batchItemFailures"][0]["itemIdentifier"];
@@ -142,8 +152,13 @@ fn an_event_that_is_wrong_is_answered_with_the_member_at_fault() {
             "watch-migrations" => json!({ "Records": {} }),
             _ => json!({}),
         };
-        let Answer::Error(error) = invoke(name, more, &event) else {
-            panic!("{name} took {event}");
+        let error = match invoke(name, more, &event) {
+            Answer::Response(answer) if DOORS.contains(&name) => {
+                assert_eq!(answer["statusCode"], 403, "{name}: {answer}");
+                return;
+            }
+            Answer::Error(error) => error,
+            Answer::Response(_) => panic!("{name} took {event}"),
         };
         let internal = ErrorName::InternalError.as_str();
         assert_eq!(error["errorType"], internal, "{name}: {error}");

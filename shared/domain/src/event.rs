@@ -86,7 +86,9 @@ event_types! {
     FinalizeStarted,
     /// A person is asked.
     ApprovalRequested,
-    /// A person agreed.
+    /// A person answered; `evidence.answer` says who, what and why.
+    ApprovalAnswered,
+    /// Everybody whose agreement was wanted has agreed.
     ApprovalGranted,
     /// A person refused, or nobody answered in time; `reasonCode` tells which.
     ApprovalDenied,

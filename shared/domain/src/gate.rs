@@ -276,3 +276,6 @@ impl DeploymentRules {
             .flat_map(|(environment, rules)| rules.iter().map(|rule| (*environment, rule)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::finding::Finding;
 use crate::gate::GateRecord;
 use crate::health::{Baseline, Health};
 use crate::replication::stall::Stall;
-use crate::request::MigrationRequest;
+use crate::request::{MigrationRequest, Step};
 use crate::status::Status;
 
 /// Which launch of a server is meant.
@@ -53,6 +53,9 @@ pub struct MigrationRecord {
     /// What this attempt is for.
     #[serde(default, skip_serializing_if = "Purpose::is_migrate")]
     pub purpose: Purpose,
+    /// Whether the test of an earlier attempt stands for the one that the request asks for: a retry makes no second one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test_kept: bool,
     /// What operators have ordered.
     #[serde(default, skip_serializing_if = "Control::is_empty")]
     pub control: Control,
@@ -129,6 +132,7 @@ impl MigrationRecord {
             status: Status::Requested,
             held_from: None,
             purpose: Purpose::default(),
+            test_kept: false,
             control: Control::default(),
             gates: Vec::new(),
             correlation_id: correlation_id.into(),
@@ -151,6 +155,11 @@ impl MigrationRecord {
             failure: None,
             callback: None,
         }
+    }
+
+    /// Whether this attempt goes through a phase.
+    pub fn wants(&self, step: Step) -> bool {
+        self.request.wants(step) && !(step == Step::Validate && self.test_kept)
     }
 
     /// Where the work stands, whatever is waited for: the status, or while a gate holds it the one before.

@@ -1,6 +1,8 @@
 //! What speaks against the next step of a switch right now.
 
+use aws_config::SdkConfig;
 use jiff::Timestamp;
+use landfall_common::Env;
 use landfall_common::state::StateStore;
 use landfall_domain::{Finding, MigrationRecord, StageError};
 
@@ -18,6 +20,11 @@ pub struct Hold {
 pub struct Holds {}
 
 impl Holds {
+    /// From the environment.
+    pub fn load(_aws: &SdkConfig, _env: &mut Env<'_>) -> Self {
+        Self::default()
+    }
+
     /// What holds a migration now; `None` lets it go on.
     ///
     /// # Errors

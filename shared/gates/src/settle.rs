@@ -1,5 +1,6 @@
 //! Whether a migration passes the gate it waits at.
 
+use aws_config::SdkConfig;
 use aws_sdk_sfn::Client;
 use jiff::{SignedDuration, Timestamp};
 use landfall_common::state::Change;
@@ -30,10 +31,10 @@ pub struct Gates {
 
 impl Gates {
     /// From `LANDFALL_APPROVALS`, the deployment's rules as JSON.
-    pub fn load(env: &mut Env<'_>) -> Self {
+    pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
         Self {
             rules: env.json("LANDFALL_APPROVALS").unwrap_or_default(),
-            holds: Holds::default(),
+            holds: Holds::load(aws, env),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod deployed;
 pub mod exposed;
 pub mod listener;
 pub mod migration;
+pub mod people;
 pub mod poll;
 pub mod queue;
 pub mod raw;

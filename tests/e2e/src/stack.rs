@@ -37,6 +37,8 @@ pub struct Info {
     pub state_machine_arn: String,
     /// The functions' names, by their folders.
     pub function_names: std::collections::BTreeMap<String, String>,
+    /// Where operators order and approvers answer.
+    pub operator_api_url: String,
     /// The secret that signs callbacks.
     pub callback_secret: String,
 }

@@ -27,8 +27,9 @@ const SYNC: u32 = 300;
 const NO_SUBNET: &str = "subnet-0fffffffffffffff0";
 
 /// The states of a migration that does everything, in the order of the design.
-const ALL_STATES: [&str; 21] = [
+const ALL_STATES: [&str; 26] = [
     "ClaimMigration",
+    "Purpose",
     "ValidateInput",
     "PrepareSource",
     "ReplicationWanted",
@@ -42,11 +43,15 @@ const ALL_STATES: [&str; 21] = [
     "VerifyTest",
     "SwitchWanted",
     "BeforeCutover",
+    "CutoverGate",
     "LaunchCutover",
     "VerifyCutover",
     "SoakWanted",
+    "FinalizeGate",
     "FinalizeCutover",
+    "Finalized",
     "Callback",
+    "CallbackOver",
     "Outcome",
     "Succeeded",
 ];

@@ -38,6 +38,7 @@ fn wait(record: &MigrationRecord, kind: WaitKind, token: &str) -> Wait {
         held: None,
         intents: Vec::new(),
         claimed_at: None,
+        paused: false,
         closed: false,
         barred: false,
     }

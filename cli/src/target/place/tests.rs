@@ -15,6 +15,7 @@ fn stack() -> StackInfo {
         event_bus_name: String::new(),
         state_machine_arn: String::new(),
         function_names: [(VALIDATOR.to_owned(), "local-validate-input".to_owned())].into(),
+        operator_api_url: "http://127.0.0.1:4566/_aws/execute-api/a1b2c3d4/$default".to_owned(),
         callback_secret: String::new(),
         pids: Pids {
             ministack: 1,
@@ -114,6 +115,7 @@ fn the_function_s_name_follows_from_those_of_its_deployment() {
     let find = |function: &str, table: &str, queue: &str| {
         let args = TargetArgs {
             validate_function: Some(function.to_owned()),
+            operator_api: None,
             table: Some(table.to_owned()),
             queue_url: Some(queue.to_owned()),
             region: None,

@@ -210,6 +210,7 @@ pub(crate) fn wait(kind: WaitKind) -> Wait {
         held: None,
         intents: Vec::new(),
         claimed_at: None,
+        paused: false,
         closed: false,
         barred: false,
     }

@@ -1,6 +1,7 @@
 //! The checks: each a pure function of the request and of what was read.
 
 mod access;
+mod approvals;
 mod callback;
 mod claim;
 mod cmf;
@@ -59,6 +60,7 @@ pub fn all(
         )
     })?;
     let mut findings = scope::check(request);
+    findings.extend(approvals::check(request));
     findings.extend(claim::check(subject, &facts.claims));
     if let Some(target) = &facts.target {
         findings.extend(network::check(request, target));

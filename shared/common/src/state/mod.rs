@@ -241,6 +241,25 @@ impl StateStore {
         self.write(record, Some(from), change, now).await
     }
 
+    /// Writes that a frozen migration is frozen no more, by a person's order: the one way out of an end that is no new
+    /// attempt. What it had for itself is given back.
+    ///
+    /// # Errors
+    /// `InternalError` when it is not frozen; `Conflict` when the record changed since it was read.
+    pub async fn release(
+        &self,
+        record: MigrationRecord,
+        change: &Change,
+        now: Timestamp,
+    ) -> Result<(MigrationRecord, Detail), StageError> {
+        if record.status != Status::Frozen || change.to != Status::Failed {
+            return Err(internal(
+                "only a frozen migration is released, and to FAILED",
+            ));
+        }
+        self.write(record, Some(Status::Frozen), change, now).await
+    }
+
     /// Writes a changed record without a history entry, for notes on work under way (command IDs, progress).
     ///
     /// # Errors

@@ -165,6 +165,9 @@ pub struct Wait {
     /// Why a launch has not been started yet, as a code; the record has the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
+    /// Whether an operator has paused its migration: nothing that it leads to is begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// Whether its token was used; only launches are kept after that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
@@ -223,6 +226,7 @@ impl Wait {
             claimed_at: None,
             job_id: None,
             held: None,
+            paused: record.control.paused.is_some(),
             closed: false,
             barred: false,
         }
@@ -349,6 +353,24 @@ impl StateStore {
         waits.extend(self.under::<Wait>(key, "INTENT#").await?);
         waits.retain(|wait| !wait.closed);
         Ok(waits)
+    }
+
+    /// Pauses the open waits of a migration, or lets them go on.
+    pub async fn pause_waits(&self, key: &Key, paused: bool) -> Result<(), StageError> {
+        for wait in self.waits_of(key).await? {
+            let update = self
+                .update_wait(&wait)
+                .condition_expression("attribute_exists(waitKey)");
+            let update = if paused {
+                update
+                    .update_expression("SET paused = :yes")
+                    .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            } else {
+                update.update_expression("REMOVE paused")
+            };
+            applied(update.send().await.err(), "UpdateItem")?;
+        }
+        Ok(())
     }
 
     /// Sets when a wait is looked at next, as long as its token is the same. `false` when it is not, or the wait is closed.

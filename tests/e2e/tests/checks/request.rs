@@ -48,6 +48,13 @@ async fn what_the_request_says_is_compared_with_the_account() {
         ),
         ("policy", json!({"window": {}}), &["FEATURE_NOT_AVAILABLE"]),
         (
+            "policy",
+            json!({"approvals": [{
+                "gate": "cutover", "count": 2, "approvers": ["arn:aws:iam::123456789012:user/ann"],
+            }]}),
+            &["APPROVERS_TOO_FEW"],
+        ),
+        (
             "sourceControl",
             json!({
                 "kind": "azure", "endpoint": "https://azure.example.com", "subscriptionId": "s", "resourceGroup": "g",

@@ -268,6 +268,7 @@ fn wait(id: &str, kind: WaitKind) -> Wait {
         held: None,
         intents: Vec::new(),
         claimed_at: None,
+        paused: false,
         closed: false,
         barred: false,
     }

@@ -1,0 +1,388 @@
+//! Orders of operators and answers of approvers: `approve`, `deny`, `pause`, `resume`, `cancel`, `retry`, `release` and
+//! `rollback`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+use landfall_domain::gate::Gate;
+use landfall_domain::{MigrationRecord, Status};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::error::{CliError, Exit};
+use crate::output::text::clean;
+use crate::output::{print, print_json};
+use crate::target::{Operators, Records, Reply, TargetArgs};
+
+/// How many orders are under way at once.
+const AT_ONCE: usize = 8;
+
+/// Whose migrations are meant, and why.
+#[derive(Args, Debug)]
+pub struct Which {
+    /// The `migrationId`s; with `--wave`, only these of the wave.
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// Every migration of the wave to which the order applies now.
+    #[arg(long, value_name = "WAVE", required_unless_present = "ids")]
+    wave: Option<String>,
+    /// Those of the wave that are left out.
+    #[arg(long, value_name = "ID", requires = "wave")]
+    except: Vec<String>,
+    /// Why, in one line: it stands in the history for good.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// The tenant.
+    #[arg(long, default_value = landfall_domain::request::DEFAULT_TENANT)]
+    tenant: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// A gate, as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GateArg {
+    /// Before the cutover launch.
+    Cutover,
+    /// Before the users are moved.
+    Finalize,
+    /// Before a risky rollback.
+    Rollback,
+    /// Before the source is decommissioned.
+    Decommission,
+}
+
+impl From<GateArg> for Gate {
+    fn from(gate: GateArg) -> Self {
+        match gate {
+            GateArg::Cutover => Self::Cutover,
+            GateArg::Finalize => Self::Finalize,
+            GateArg::Rollback => Self::Rollback,
+            GateArg::Decommission => Self::Decommission,
+        }
+    }
+}
+
+/// `landfall approve` and `landfall deny`.
+#[derive(Args, Debug)]
+pub struct AnswerArgs {
+    /// The gate at which they wait.
+    #[arg(long, value_enum)]
+    gate: GateArg,
+    /// The change that this belongs to, for example CHG0012345.
+    #[arg(long, value_name = "REFERENCE")]
+    change_reference: Option<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// `landfall pause`, `resume`, `retry` and `release`.
+#[derive(Args, Debug)]
+pub struct OrderArgs {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// `landfall cancel`.
+#[derive(Args, Debug)]
+pub struct CancelArgs {
+    #[command(flatten)]
+    which: Which,
+    /// A whole wave is cancelled only with this.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// An order without more to say than whom it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Begin nothing new.
+    Pause,
+    /// Go on.
+    Resume,
+    /// End, and undo what was done.
+    Cancel,
+    /// Begin again after an end.
+    Retry,
+    /// Allow that a frozen migration is submitted again.
+    Release,
+    /// Undo what was done.
+    Rollback,
+}
+
+impl Order {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+            Self::Release => "release",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// Whether it applies to a migration of a wave as it stands now.
+    fn applies(self, record: &MigrationRecord) -> bool {
+        let ended = record.status.is_end();
+        match self {
+            Self::Pause => !ended && record.control.paused.is_none(),
+            Self::Resume => !ended && record.control.paused.is_some(),
+            Self::Cancel => !ended && record.done.finalized_at.is_none(),
+            Self::Retry => matches!(
+                record.status,
+                Status::Failed | Status::RolledBack | Status::Cancelled
+            ),
+            Self::Release => record.status == Status::Frozen,
+            Self::Rollback => matches!(record.status, Status::Succeeded | Status::Frozen),
+        }
+    }
+
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Pause => "paused",
+            Self::Resume => "goes on",
+            Self::Cancel => "is cancelled; what was done is undone now",
+            Self::Retry => "begins again",
+            Self::Release => "is released; submit it again, or retry it",
+            Self::Rollback => "is rolled back",
+        }
+    }
+}
+
+/// Runs `approve` or `deny`.
+pub async fn answer(args: &AnswerArgs, approve: bool, root: &Path) -> Result<Exit, CliError> {
+    let gate = Gate::from(args.gate);
+    let waits = |record: &MigrationRecord| {
+        record.gate(gate).is_some() && !record.may_pass(gate) && !record.status.is_end()
+            || gate == Gate::Decommission
+                && record.gate(gate).is_some_and(|it| it.granted_at.is_none())
+    };
+    let decision = if approve { "approve" } else { "deny" };
+    let mut order = json!({
+        "tenantId": args.which.tenant, "gate": gate, "decision": decision, "reason": args.which.reason,
+    });
+    if let Some(reference) = &args.change_reference {
+        order["changeReference"] = reference.as_str().into();
+    }
+    let told = |answer: &Value| {
+        if !approve {
+            return format!("denied at the gate {}", gate.as_str());
+        }
+        if answer["granted"] == true {
+            return format!("passes the gate {}", gate.as_str());
+        }
+        let missing = answer["missing"].as_array().into_iter().flatten();
+        let missing = missing.map(|rule| {
+            let of = rule["of"].as_array().into_iter().flatten();
+            let of: Vec<&str> = of.filter_map(Value::as_str).collect();
+            format!("{} more of {}", rule["count"], of.join(", "))
+        });
+        format!(
+            "agreed at the gate {}; wanted: {}",
+            gate.as_str(),
+            missing.collect::<Vec<_>>().join("; ")
+        )
+    };
+    send(&args.which, "/approvals", &order, waits, told, root).await
+}
+
+/// Runs an order that says nothing more.
+pub async fn order(args: &OrderArgs, order: Order, root: &Path) -> Result<Exit, CliError> {
+    give(&args.which, order, false, root).await
+}
+
+/// Runs `cancel`.
+pub async fn cancel(args: &CancelArgs, root: &Path) -> Result<Exit, CliError> {
+    if args.which.wave.is_some() && args.which.ids.is_empty() && !args.yes {
+        return Err(CliError::new(
+            "this would cancel every migration of the wave that is under way",
+            "Name those that are meant, or add --yes.",
+        )
+        .exit(Exit::Invalid));
+    }
+    give(&args.which, Order::Cancel, false, root).await
+}
+
+/// Gives an order; `emergency` goes with a rollback alone.
+pub async fn give(
+    which: &Which,
+    order: Order,
+    emergency: bool,
+    root: &Path,
+) -> Result<Exit, CliError> {
+    let mut body = json!({
+        "tenantId": which.tenant, "order": order.as_str(), "reason": which.reason,
+    });
+    if emergency {
+        body["emergency"] = true.into();
+    }
+    let told = |_: &Value| order.done().to_owned();
+    send(
+        which,
+        "/orders",
+        &body,
+        |record| order.applies(record),
+        told,
+        root,
+    )
+    .await
+}
+
+/// Sends an order for each migration that is meant, and tells what became of each.
+async fn send(
+    which: &Which,
+    path: &'static str,
+    order: &Value,
+    applies: impl Fn(&MigrationRecord) -> bool,
+    told: impl Fn(&Value) -> String,
+    root: &Path,
+) -> Result<Exit, CliError> {
+    let ids = which.ids(applies, root).await?;
+    let operators = Operators::find(&which.target, root).await?;
+    let mut waiting = ids.iter().cloned();
+    let mut sent = JoinSet::new();
+    let mut replies: Vec<(String, Reply)> = Vec::with_capacity(ids.len());
+    loop {
+        while sent.len() < AT_ONCE
+            && let Some(id) = waiting.next()
+        {
+            let (operators, mut order) = (operators.clone(), order.clone());
+            order["migrationId"] = id.as_str().into();
+            sent.spawn(async move { (id, operators.send(path, &order).await) });
+        }
+        let Some(joined) = sent.join_next().await else {
+            break;
+        };
+        let (id, reply) = joined.map_err(|error| CliError::new(error.to_string(), ""))?;
+        // What the gateway refuses, it refuses for all.
+        replies.push((id, reply?));
+    }
+    replies.sort_by_key(|(id, _)| ids.iter().position(|it| it == id));
+    if which.json {
+        print_json(&replies.iter().map(json_of).collect())?;
+    } else {
+        let lines = replies.iter().map(|(id, reply)| match reply {
+            Reply::Taken(answer) => {
+                let status = answer["status"].as_str().unwrap_or_default();
+                format!("{}  {status}  {}\n", clean(id), clean(&told(answer)))
+            }
+            Reply::Refused(_, finding) => {
+                let remedy = match finding.remedy.as_str() {
+                    "" => String::new(),
+                    remedy => format!("\n  help: {}", clean(remedy)),
+                };
+                let text = clean(&finding.message);
+                format!(
+                    "{}  refused: {text} ({}){remedy}\n",
+                    clean(id),
+                    clean(&finding.code)
+                )
+            }
+        });
+        print(&lines.collect::<String>())?;
+    }
+    Ok(exit(&replies))
+}
+
+fn exit(replies: &[(String, Reply)]) -> Exit {
+    let refused = |status: u16| {
+        replies
+            .iter()
+            .any(|(_, reply)| matches!(reply, Reply::Refused(it, _) if *it == status))
+    };
+    if replies
+        .iter()
+        .all(|(_, reply)| matches!(reply, Reply::Taken(_)))
+    {
+        Exit::Ok
+    } else if refused(400) {
+        Exit::Invalid
+    } else if refused(404) {
+        Exit::Unknown
+    } else {
+        Exit::Failed
+    }
+}
+
+fn json_of((id, reply): &(String, Reply)) -> Value {
+    match reply {
+        Reply::Taken(answer) => json!({ "migrationId": id, "taken": true, "answer": answer }),
+        Reply::Refused(status, finding) => {
+            json!({ "migrationId": id, "taken": false, "httpStatus": status, "finding": finding })
+        }
+    }
+}
+
+impl Which {
+    /// The IDs that are meant, each once.
+    async fn ids(
+        &self,
+        applies: impl Fn(&MigrationRecord) -> bool,
+        root: &Path,
+    ) -> Result<Vec<String>, CliError> {
+        let Some(wave) = &self.wave else {
+            let mut seen = BTreeSet::new();
+            let ids = self.ids.iter().filter(|id| seen.insert(id.as_str()));
+            return Ok(ids.cloned().collect());
+        };
+        let records = Records::find(&self.target, root).await?;
+        let of_wave = records
+            .store
+            .by_wave(&self.tenant, wave, None)
+            .await
+            .map_err(|error| CliError::of_call(&error, records.advice))?;
+        if let Some(stranger) = self
+            .ids
+            .iter()
+            .find(|id| !of_wave.iter().any(|it| it.migration_id == **id))
+        {
+            return Err(CliError::new(
+                format!("{} is not in the wave {}", clean(stranger), clean(wave)),
+                "Leave --wave out, or see `landfall watch --wave` for its migrations.",
+            )
+            .exit(Exit::Invalid));
+        }
+        let named = |record: &MigrationRecord| {
+            self.ids.is_empty() || self.ids.contains(&record.migration_id)
+        };
+        let mut ids: Vec<String> = of_wave
+            .iter()
+            .filter(|record| named(record) && !self.except.contains(&record.migration_id))
+            // Whoever names one is told why it is refused.
+            .filter(|record| !self.ids.is_empty() || applies(record))
+            .map(|record| record.migration_id.clone())
+            .collect();
+        ids.sort();
+        if ids.is_empty() {
+            return Err(CliError::new(
+                format!("nothing in the wave {} is waiting for this", clean(wave)),
+                "See `landfall watch --wave` for where its migrations stand.",
+            ));
+        }
+        Ok(ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use landfall_domain::Finding;
+
+    #[test]
+    fn the_exit_code_tells_the_worst() {
+        let taken = || ("a".to_owned(), Reply::Taken(json!({})));
+        let refused = |status| {
+            let finding = Finding::blocking("X", "", "x");
+            ("b".to_owned(), Reply::Refused(status, Box::new(finding)))
+        };
+        assert_eq!(exit(&[taken()]), Exit::Ok);
+        assert_eq!(exit(&[taken(), refused(409)]), Exit::Failed);
+        assert_eq!(exit(&[refused(404), refused(409)]), Exit::Unknown);
+        assert_eq!(exit(&[refused(404), refused(400)]), Exit::Invalid);
+    }
+}

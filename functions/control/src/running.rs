@@ -1,0 +1,175 @@
+//! Orders to a migration that is under way.
+
+use landfall_common::stage;
+use landfall_common::state::wait::{Wait, WaitKind};
+use landfall_common::state::{Change, Key};
+use landfall_domain::control::Purpose;
+use landfall_domain::{EventType, MigrationRecord, StageError};
+use landfall_tasks as tasks;
+use serde_json::json;
+
+use crate::{Outcome, Task, forbidden, outcome};
+
+impl Task<'_> {
+    /// Holds the migration before the next thing that it would begin.
+    pub(crate) async fn pause(&self, mut record: MigrationRecord) -> Outcome {
+        if record.status.is_end() {
+            return Err(forbidden(&record, "", "There is nothing left to pause."));
+        }
+        if record.control.cancel.is_some() {
+            return Err(forbidden(
+                &record,
+                " and ends",
+                "A cancelled migration is not paused.",
+            ));
+        }
+        if record.control.paused.is_none() {
+            record.control.paused = Some(self.order.clone());
+            record = match outcome(self.tell(record, EventType::MigrationPaused).await)? {
+                Ok(record) => record,
+                conflict => return Ok(conflict),
+            };
+        }
+        // A wait that is opened from now on sees the record.
+        let key = Key::of(&record);
+        self.deps.journal.store.pause_waits(&key, true).await?;
+        Ok(Ok(record))
+    }
+
+    /// Lets a paused migration go on.
+    pub(crate) async fn resume(&self, mut record: MigrationRecord) -> Outcome {
+        if record.status.is_end() {
+            return Err(forbidden(&record, "", "There is nothing left to resume."));
+        }
+        if record.control.paused.is_some() {
+            record.control.paused = None;
+            record = match outcome(self.tell(record, EventType::MigrationResumed).await)? {
+                Ok(record) => record,
+                conflict => return Ok(conflict),
+            };
+        }
+        let store = &self.deps.journal.store;
+        let key = Key::of(&record);
+        store.pause_waits(&key, false).await?;
+        for wait in store.waits_of(&key).await? {
+            if wait.kind.gate().is_some() {
+                self.look_again(&wait).await?;
+            }
+        }
+        Ok(Ok(store.require(&key).await?))
+    }
+
+    /// Ends the migration: whatever waits is told, and whatever works finds the order at its next step.
+    pub(crate) async fn cancel(&self, mut record: MigrationRecord) -> Outcome {
+        if record.status.is_end() {
+            let remedy =
+                "See `landfall rollback ID --plan` for what an ended migration can still undo.";
+            return Err(forbidden(&record, "", remedy));
+        }
+        if record.purpose == Purpose::Rollback {
+            let why = " and undoes an attempt that has ended";
+            return Err(forbidden(&record, why, "A rollback is not cancelled."));
+        }
+        if let Some(at) = &record.done.finalized_at {
+            let why =
+                format!(" and MGN has finalized it at {at}: the point of no return is passed");
+            return Err(forbidden(
+                &record,
+                &why,
+                "Wait for its end, then see `landfall rollback ID --plan`.",
+            ));
+        }
+        let urgent = self.emergency && record.control.emergency.is_none();
+        if urgent {
+            record.control.emergency = Some(self.order.clone());
+        }
+        if urgent || record.control.cancel.is_none() {
+            record.control.cancel.get_or_insert(self.order.clone());
+            record = match outcome(self.tell(record, EventType::CancelRequested).await)? {
+                Ok(record) => record,
+                conflict => return Ok(conflict),
+            };
+        }
+        let store = &self.deps.journal.store;
+        let key = Key::of(&record);
+        let Some(order) = record.control.cancel.clone() else {
+            return Ok(Ok(record));
+        };
+        let error = stage::cancelled(&order);
+        for wait in store.waits_of(&key).await? {
+            if wait.attempt != record.attempt {
+                continue;
+            }
+            match wait.kind {
+                // It is what the cancelling leads to, and asks people unless it is an emergency.
+                WaitKind::RollbackGate => self.look_again(&wait).await?,
+                WaitKind::DecommissionGate => {}
+                _ => self.end(&wait, &error).await?,
+            }
+        }
+        Ok(Ok(store.require(&key).await?))
+    }
+
+    /// The order to undo an ended attempt once more: starts what was lost, or stops asking people.
+    pub(crate) async fn urge(&self, mut record: MigrationRecord) -> Outcome {
+        if self.emergency && record.control.emergency.is_none() {
+            record.control.emergency = Some(self.order.clone());
+            record = match outcome(self.tell(record, EventType::ApprovalAnswered).await)? {
+                Ok(record) => record,
+                conflict => return Ok(conflict),
+            };
+        }
+        let store = &self.deps.journal.store;
+        let key = Key::of(&record);
+        for wait in store.waits_of(&key).await? {
+            if wait.kind == WaitKind::RollbackGate {
+                self.look_again(&wait).await?;
+            }
+        }
+        self.announce(store.require(&key).await?, EventType::RollbackRequested)
+            .await
+    }
+
+    /// Fails the task that waits. The rollback closes the wait itself: a launch may be under way.
+    async fn end(&self, wait: &Wait, error: &StageError) -> Result<(), StageError> {
+        tasks::fail(&self.deps.sfn, &wait.task_token, error).await?;
+        if wait.kind.action().is_none() {
+            self.deps.journal.store.close_wait(wait).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_again(&self, wait: &Wait) -> Result<(), StageError> {
+        let now = self.invocation.now;
+        // First for the sweep, in case that this dies.
+        self.deps.journal.store.postpone_wait(wait, now).await?;
+        let settled = self
+            .deps
+            .gates
+            .settle(&self.deps.journal, &self.deps.sfn, wait, now);
+        if let Err(error) = Box::pin(settled).await {
+            tracing::warn!(
+                error = error.name.as_str(),
+                context = error.context,
+                "a gate is left to the sweep: {error}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes the order into the history, and with it the changed record.
+    pub(crate) async fn tell(
+        &self,
+        record: MigrationRecord,
+        event: EventType,
+    ) -> Result<MigrationRecord, StageError> {
+        let change = Change::to(record.status, event)
+            .evidence(json!({ "order": self.order, "emergency": self.emergency }));
+        Box::pin(
+            self.deps
+                .journal
+                .advance(record, change, self.invocation.now),
+        )
+        .await
+    }
+}
