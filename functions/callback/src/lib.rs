@@ -22,6 +22,7 @@ use landfall_common::{
 };
 use landfall_domain::record::CallbackDelivery;
 use landfall_domain::{ErrorName, MigrationRecord, StageError, Status, webhook};
+use landfall_external::outbound::Guard;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -44,8 +45,8 @@ pub struct Deps {
     pub secret_id: String,
     /// Where messages go that could not be delivered.
     pub failed_queue_url: String,
-    /// Origins that may be called although they are not public or not https.
-    pub allowed_origins: Vec<String>,
+    /// Where callbacks may go.
+    pub guard: Guard,
 }
 
 impl Deps {
@@ -57,7 +58,7 @@ impl Deps {
             sqs: aws_sdk_sqs::Client::new(aws),
             secret_id: env.required("LANDFALL_CALLBACK_SECRET_ARN"),
             failed_queue_url: env.required("LANDFALL_CALLBACK_FAILED_QUEUE_URL"),
-            allowed_origins: env.list("LANDFALL_CALLBACK_ALLOW"),
+            guard: Guard::new(env.list("LANDFALL_CALLBACK_ALLOW")),
         }
     }
 }
@@ -102,7 +103,7 @@ pub async fn handle(
     let (delivered, outcome) = match attempt(deps, &record, &url, &id, &body, invocation.now).await
     {
         Attempt::Delivered(status) => (true, status.to_string()),
-        Attempt::TryAgain(why) if call.retry_count < MAX_RETRIES => {
+        Attempt::TryAgain { why, .. } if call.retry_count < MAX_RETRIES => {
             return Err(StageError::new(
                 ErrorName::DependencyUnavailable,
                 format!(
@@ -111,7 +112,7 @@ pub async fn handle(
                 ),
             ));
         }
-        Attempt::TryAgain(why) | Attempt::Refused(why) => {
+        Attempt::TryAgain { why, .. } | Attempt::Refused(why) => {
             park(deps, &record, &url, &id, &body, &why).await?;
             (false, why)
         }
@@ -153,10 +154,9 @@ async fn attempt(
 ) -> Attempt {
     let secret = match signing_secret(deps).await {
         Ok(secret) => secret,
-        Err(why) => return Attempt::TryAgain(why),
+        Err(why) => return Attempt::try_again(why),
     };
-    let timestamp = now.as_second();
-    let signature = match webhook::sign(&secret, id, timestamp, body) {
+    let signature = match webhook::sign(&secret, id, now.as_second(), body) {
         Ok(signature) => signature,
         // Nothing unsigned leaves the house; the operator mends the secret and redelivers.
         Err(error) => return Attempt::Refused(error.to_string()),
@@ -164,12 +164,11 @@ async fn attempt(
     let message = Message {
         url,
         id,
-        timestamp,
         signature: &signature,
         correlation_id: &record.correlation_id,
         body,
     };
-    deliver::deliver(&message, &deps.allowed_origins).await
+    deliver::deliver(&message, &deps.guard, now).await
 }
 
 /// The signing secret; else why there is none, in words for the operator.

@@ -22,6 +22,7 @@ use aws_smithy_mocks::{RuleMode, mock_client};
 use callback::{Deps, handle};
 use landfall_domain::record::Failure;
 use landfall_domain::{ErrorName, StageError, Status, webhook};
+use landfall_external::outbound::Guard;
 use queue::Queue;
 use receiver::Receiver;
 use serde_json::{Value, json};
@@ -92,7 +93,7 @@ impl Stage {
             sqs: queue::sqs(&self.queue, &self.aws.calls),
             secret_id: "callback-signing".into(),
             failed_queue_url: FAILED.into(),
-            allowed_origins: allowed.into_iter().collect(),
+            guard: Guard::new(allowed.into_iter().collect()),
         };
         let more = json!({ "outcome": "ROLLED_BACK", "retryCount": retry_count });
         handle(&deps, stage_input("mig-1", more), invocation("request-1")).await
@@ -378,7 +379,7 @@ async fn a_bad_event_names_the_member() {
         sqs: queue::sqs(&stage.queue, &stage.aws.calls),
         secret_id: String::new(),
         failed_queue_url: String::new(),
-        allowed_origins: vec![],
+        guard: Guard::new(vec![]),
     };
     let error = handle(&deps, stage_input("mig-1", json!({})), invocation("r"))
         .await

@@ -14,6 +14,8 @@ pub mod dry_run;
 pub mod facts;
 pub mod needs;
 
+use std::time::Duration;
+
 use aws_config::SdkConfig;
 use jiff::Timestamp;
 use landfall_accounts::{Accounts, Home, actions};
@@ -29,12 +31,16 @@ use landfall_domain::{
 };
 use landfall_external::LazyHttp;
 use landfall_external::cmf::Access;
+use landfall_external::outbound::Guard;
 use landfall_external::source;
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 
 use checks::{Allow, Subject};
 use facts::{Facts, Proofs, Question, TargetFacts};
+
+/// How long the callback's name may take to resolve: whoever waits for a pre-flight does not wait for that.
+const RESOLVING: Duration = Duration::from_secs(3);
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -53,6 +59,8 @@ pub struct Deps {
     pub proofs: Proofs,
     /// Origins that a request's URLs may have.
     pub allow: Allow,
+    /// Judges the addresses that the callback's name has.
+    pub callbacks: Guard,
     /// Cloud Migration Factory, where there is one.
     pub cmf: Option<Access>,
     /// The way to the machine that moves, in the deployment's own account.
@@ -91,6 +99,7 @@ impl Deps {
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
         let http = LazyHttp::default();
         let role_arn_prefix = env.required("LANDFALL_ROLE_ARN_PREFIX");
+        let callbacks = env.list("LANDFALL_CALLBACK_ALLOW");
         let region = aws
             .region()
             .map_or_else(|| env.required("AWS_REGION"), ToString::to_string);
@@ -105,8 +114,9 @@ impl Deps {
             },
             role_arn_prefix,
             proofs: Proofs::default(),
+            callbacks: Guard::new(callbacks.clone()).within(RESOLVING),
             allow: Allow {
-                callbacks: env.list("LANDFALL_CALLBACK_ALLOW"),
+                callbacks,
                 sources: env.list("LANDFALL_SOURCE_API_ALLOW"),
             },
             cmf: Access::load(aws, env, &http),

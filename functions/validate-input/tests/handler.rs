@@ -124,6 +124,21 @@ async fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_callback_whose_name_leads_inside_is_refused_before_any_work() {
+    let stage = Stage::new(json!({ "callbackUrl": "https://intern.example.com/secret" }));
+    let error = stage.run().await.unwrap_err();
+    assert_eq!(codes(&error), ["CALLBACK_URL_FORBIDDEN"]);
+    let text = format!("{error:?}");
+    assert!(
+        text.contains("10.0.0.1") && !text.contains("secret"),
+        "{text}"
+    );
+    // What is listed may be anywhere.
+    let stage = Stage::new(json!({ "callbackUrl": "http://127.0.0.1:4570/sink/a" }));
+    stage.run().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_second_run_tells_the_same_and_notes_nothing_more() {
     let passing = Stage::new(json!({}));
     assert_eq!(passing.run().await, passing.run().await);

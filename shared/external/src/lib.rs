@@ -10,6 +10,7 @@ pub mod cmdb;
 pub mod cmf;
 #[cfg(feature = "dns")]
 pub mod dns;
+pub mod outbound;
 pub mod source;
 
 use std::sync::{Arc, OnceLock};

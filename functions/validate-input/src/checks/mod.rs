@@ -8,7 +8,6 @@ mod cmf;
 mod encryption;
 mod instance;
 mod network;
-mod origin;
 mod scope;
 mod server;
 mod settings;
@@ -84,7 +83,7 @@ pub fn all(
         request
             .callback_url
             .as_deref()
-            .and_then(|url| callback::check(url, &allow.callbacks)),
+            .and_then(|url| callback::check(url, &allow.callbacks, facts.callback.as_ref())),
     );
     Ok(findings)
 }

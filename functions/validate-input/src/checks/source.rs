@@ -1,10 +1,9 @@
 //! Where the credentials of the source's platform may go, and what is found there. Whoever signs in looks again.
 
+use landfall_domain::Finding;
 use landfall_domain::request::{MigrationRequest, SourceControlKind};
-use landfall_domain::{Finding, webhook};
+use landfall_domain::webhook::{self, Origin};
 use landfall_external::source::Trouble;
-
-use super::origin::Origin;
 
 /// Checks the endpoint of the source's platform, where the request names one that would be used, or must.
 pub(crate) fn check(request: &MigrationRequest, allowed: &[String]) -> Option<Finding> {

@@ -1,5 +1,6 @@
 //! What the checks need to know of the world, read concurrently and without changing anything.
 
+mod callback;
 mod cmf;
 mod encryption;
 mod mgn;
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use landfall_accounts::Home;
 use landfall_common::state::Key as MigrationKey;
 use landfall_common::state::claim::{Claim, Rival, Taking};
+use landfall_domain::webhook::Forbidden;
 use landfall_domain::{ErrorName, MigrationRequest, StageError, WorkflowPlan};
 use landfall_external::source::Trouble;
 use landfall_launch::{Key, Present};
@@ -39,6 +41,8 @@ pub struct Facts {
     pub cmf: Option<CmfFacts>,
     /// Whether the machine that moves is found on its platform; `None` where nothing is asked of that.
     pub source: Option<Result<(), Trouble>>,
+    /// What speaks against the addresses that the callback's name has now; none where it has none.
+    pub callback: Option<Forbidden>,
 }
 
 /// Who has what the migration needs for itself.
@@ -163,11 +167,12 @@ impl Facts {
                     .map(Some),
             }
         };
-        let (claims, target, cmf, source) = tokio::join!(
+        let (claims, target, cmf, source, callback) = tokio::join!(
             claims(deps, question),
             there,
             cmf::read(deps.cmf.as_ref()),
             source::look(&deps.sources, question.request),
+            callback::look(&deps.callbacks, question.request),
         );
         let (mut claims, target) = (claims?, target?);
         // By whatever name it is called, it is one server.
@@ -188,6 +193,7 @@ impl Facts {
             target,
             cmf,
             source,
+            callback,
         })
     }
 }

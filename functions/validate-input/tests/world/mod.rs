@@ -27,6 +27,7 @@ use landfall_common::events::EventPublisher;
 use landfall_common::state::{Key, StateStore};
 use landfall_common::{Invocation, Journal};
 use landfall_domain::{MigrationRecord, StageError, Status};
+use landfall_external::outbound::Guard;
 use landfall_mgn::Mgn;
 use serde_json::{Value, json};
 use validate_input::checks::Allow;
@@ -303,6 +304,17 @@ fn deps(world: &Arc<Mutex<World>>) -> Deps {
             callbacks: vec!["http://127.0.0.1:4570".into()],
             sources: vec!["http://127.0.0.1:4570".into()],
         },
+        callbacks: Guard::new(vec!["http://127.0.0.1:4570".into()]).resolving_by(Arc::new(
+            |host, port| {
+                let inside = host.starts_with("intern.");
+                let ip = if inside {
+                    [10, 0, 0, 1]
+                } else {
+                    [93, 184, 216, 34]
+                };
+                Box::pin(async move { Ok(vec![(ip, port).into()]) })
+            },
+        )),
         cmf: None,
         sources: outside::sources(world),
     }
