@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use landfall_domain::record::{Failure, Launch};
+use landfall_domain::record::{CallbackDelivery, Failure, Launch};
 use landfall_domain::replication::stall::{Stall, advice};
 use landfall_domain::{Finding, MigrationRecord};
 
@@ -83,12 +83,7 @@ pub(super) fn heading(
         }
     }
     if let Some(callback) = &record.callback {
-        let verdict = if callback.delivered {
-            "delivered"
-        } else {
-            "NOT delivered"
-        };
-        field("callback", format!("{verdict}: {}", callback.outcome));
+        field("callback", told(callback));
     }
     if let Some(arn) = &record.execution_arn {
         field("workflow", arn.clone());
@@ -104,6 +99,24 @@ pub(super) fn stalled(stall: &Stall) -> String {
     };
     let remedy = advice(&stall.error).remedy;
     format!("{} since {}{asked}. {remedy}", stall.error, stall.since)
+}
+
+fn told(callback: &CallbackDelivery) -> String {
+    let outcome = &callback.outcome;
+    match (&callback.next_try_at, callback.delivered) {
+        (_, true) => format!("delivered: {outcome}"),
+        (Some(at), false) => {
+            let tries = match callback.tries {
+                1 => "1 try".to_owned(),
+                tries => format!("{tries} tries"),
+            };
+            format!("not delivered yet, after {tries}: {outcome}; the next one at {at}")
+        }
+        (None, false) => format!(
+            "NOT delivered: {outcome}. `landfall callbacks redeliver {}` sends it again.",
+            callback.id
+        ),
+    }
 }
 
 fn launched(launch: &Launch) -> String {

@@ -1,8 +1,9 @@
 //! `callback`: tells the caller how the migration ended.
 //!
-//! A signed POST after the Standard Webhooks specification, with the same `webhook-id` for every try. A try that
-//! may do better later is `DependencyUnavailable`, which the workflow retries with growing pauses; the last one,
-//! and one that the receiver refuses for good, puts the message into the failed-delivery queue. The outcome of
+//! A signed POST after the Standard Webhooks specification, with the same `webhook-id` and body for every try. After a
+//! try that may do better later the answer tells the workflow how long to wait (`retryAfterSeconds`), over about six
+//! hours; the last one, and one that the receiver refuses for good, puts the message into the failed-delivery queue,
+//! from which `landfall callbacks redeliver` takes it with `{"action": "redeliver", "message": …}`. The outcome of
 //! the migration never depends on the callback. A callback that comes when the next attempt has begun says
 //! nothing: the record no longer knows what it would report.
 //!
@@ -11,26 +12,25 @@
 #![warn(missing_docs)]
 
 mod deliver;
+mod key;
 mod payload;
+mod redeliver;
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::MessageAttributeValue;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use landfall_common::{
-    AwsResultExt as _, Env, Invocation, Journal, StageInput, aws_error, correlation, stage,
-    telemetry,
+    AwsResultExt as _, Env, Invocation, Journal, StageInput, correlation, stage, telemetry,
 };
 use landfall_domain::record::CallbackDelivery;
-use landfall_domain::{ErrorName, MigrationRecord, StageError, Status, webhook};
+use landfall_domain::webhook::{self, Parked};
+use landfall_domain::{ErrorName, MigrationRecord, StageError, Status};
 use landfall_external::outbound::Guard;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use deliver::{Attempt, Message};
-
-/// After so many retries by the workflow the message goes to the failed-delivery queue; below the workflow's own
-/// limit of 8.
-const MAX_RETRIES: u32 = 6;
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct Deps {
     pub secrets: aws_sdk_secretsmanager::Client,
     /// For the failed-delivery queue.
     pub sqs: aws_sdk_sqs::Client,
-    /// The signing secret, `whsec_…`.
+    /// The signing secret: one or several of `whsec_…`.
     pub secret_id: String,
     /// Where messages go that could not be delivered.
     pub failed_queue_url: String,
@@ -69,19 +69,23 @@ struct Call {
     #[serde(flatten)]
     input: StageInput,
     outcome: Status,
+    /// How often it was tried before.
     #[serde(default)]
-    retry_count: u32,
+    tries: u32,
 }
 
-/// Delivers the callback of a migration that has ended.
+/// Delivers the callback of a migration that has ended, or one from the failed-delivery queue.
 ///
 /// # Errors
-/// `DependencyUnavailable` when another try may succeed.
+/// Those of the state table and of the failed-delivery queue, which the workflow retries.
 pub async fn handle(
     deps: &Deps,
     event: Value,
     invocation: Invocation,
 ) -> Result<Value, StageError> {
+    if event.get("action").and_then(Value::as_str) == Some("redeliver") {
+        return redeliver::run(deps, event, &invocation).await;
+    }
     let call: Call = stage::read(event)?;
     let record = deps.journal.store.require(&call.input.key()).await?;
     telemetry::identify(&record);
@@ -89,45 +93,65 @@ pub async fn handle(
         return Ok(superseded(&record, call.input.attempt));
     }
     let Some(url) = record.request.callback_url.clone() else {
-        return Ok(json!({ "delivered": false, "reason": "the request names no callbackUrl" }));
+        return Ok(json!({ "delivered": false, "outcome": "the request names no callbackUrl" }));
     };
     let id = payload::message_id(&record);
-    if record
-        .callback
-        .as_ref()
-        .is_some_and(|callback| callback.id == id && callback.delivered)
+    if let Some(callback) = &record.callback
+        && callback.id == id
+        && callback.delivered
     {
-        return Ok(json!({ "delivered": true }));
+        return Ok(json!({ "delivered": true, "outcome": callback.outcome }));
     }
     let body = payload::body(&record, call.outcome, invocation.now).to_string();
-    let (delivered, outcome) = match attempt(deps, &record, &url, &id, &body, invocation.now).await
-    {
-        Attempt::Delivered(status) => (true, status.to_string()),
-        Attempt::TryAgain { why, .. } if call.retry_count < MAX_RETRIES => {
-            return Err(StageError::new(
-                ErrorName::DependencyUnavailable,
-                format!(
-                    "the callback to {} did not go through: {why}",
-                    deliver::origin(&url)
-                ),
-            ));
-        }
-        Attempt::TryAgain { why, .. } | Attempt::Refused(why) => {
-            park(deps, &record, &url, &id, &body, &why).await?;
-            (false, why)
-        }
+    let message = Message {
+        url: &url,
+        id: &id,
+        correlation_id: &record.correlation_id,
+        body: &body,
     };
-    tracing::info!(delivered, outcome, "callback {id}");
-    let at = invocation.now.to_string();
+    let tried = attempt(deps, &message, invocation.now).await;
+    let pause = match &tried {
+        Attempt::TryAgain { asked, .. } => webhook::pause(call.tries, *asked, random()),
+        Attempt::Delivered(_) | Attempt::Refused(_) => None,
+    };
+    let (delivered, outcome) = match tried {
+        Attempt::Delivered(status) => (true, status.to_string()),
+        Attempt::TryAgain { why, .. } | Attempt::Refused(why) => (false, why),
+    };
+    if !delivered && pause.is_none() {
+        park(deps, &record, &message, &outcome).await?;
+    }
+    tracing::info!(
+        delivered,
+        outcome,
+        tries = call.tries + 1,
+        retryAfterSeconds = pause,
+        "callback {id}"
+    );
+    let next_try_at = pause.and_then(|seconds| {
+        let pause = SignedDuration::from_secs(i64::from(seconds));
+        Some(invocation.now.checked_add(pause).ok()?.to_string())
+    });
     let mut record = record;
     record.callback = Some(CallbackDelivery {
         id,
         delivered,
         outcome: outcome.clone(),
-        at,
+        at: invocation.now.to_string(),
+        tries: call.tries + 1,
+        next_try_at,
     });
     deps.journal.store.save(record, invocation.now).await?;
-    Ok(json!({ "delivered": delivered, "outcome": outcome }))
+    let mut answer = json!({ "delivered": delivered, "outcome": outcome });
+    if let Some(seconds) = pause {
+        answer["retryAfterSeconds"] = seconds.into();
+    }
+    Ok(answer)
+}
+
+/// Any number: the pauses of many callbacks must not fall together.
+fn random() -> u64 {
+    Uuid::new_v4().as_u64_pair().1
 }
 
 /// The answer for an attempt that another one has followed. The record speaks of the new attempt by now: its
@@ -139,96 +163,56 @@ fn superseded(record: &MigrationRecord, attempt: u32) -> Value {
         currentAttempt = record.attempt,
         "the callback of an attempt comes after the next one has begun: nothing is sent"
     );
-    json!({ "delivered": false, "superseded": true })
+    json!({
+        "delivered": false, "superseded": true, "outcome": "the next attempt has begun: nothing is sent",
+    })
 }
 
 /// One try: the signature, then the delivery. Every way to fail counts as a try, also the one in which there is
 /// nothing to sign with: a message that cannot go out must end in the failed-delivery queue, not nowhere.
-async fn attempt(
-    deps: &Deps,
-    record: &MigrationRecord,
-    url: &str,
-    id: &str,
-    body: &str,
-    now: Timestamp,
-) -> Attempt {
-    let secret = match signing_secret(deps).await {
+async fn attempt(deps: &Deps, message: &Message<'_>, now: Timestamp) -> Attempt {
+    let secret = match key::signing_secret(deps).await {
         Ok(secret) => secret,
         Err(why) => return Attempt::try_again(why),
     };
-    let signature = match webhook::sign(&secret, id, now.as_second(), body) {
-        Ok(signature) => signature,
+    match webhook::sign(&secret, message.id, now.as_second(), message.body) {
+        Ok(signature) => deliver::deliver(message, &signature, &deps.guard, now).await,
         // Nothing unsigned leaves the house; the operator mends the secret and redelivers.
-        Err(error) => return Attempt::Refused(error.to_string()),
-    };
-    let message = Message {
-        url,
-        id,
-        signature: &signature,
-        correlation_id: &record.correlation_id,
-        body,
-    };
-    deliver::deliver(&message, &deps.guard, now).await
-}
-
-/// The signing secret; else why there is none, in words for the operator.
-async fn signing_secret(deps: &Deps) -> Result<String, String> {
-    let answer = deps
-        .secrets
-        .get_secret_value()
-        .secret_id(&deps.secret_id)
-        .send()
-        .await;
-    match answer {
-        Ok(secret) => Ok(secret.secret_string.unwrap_or_default()),
-        // The deployment makes the secret without a value, so that no state file holds one. Secrets Manager
-        // answers for such a secret as if it did not exist.
-        Err(error) if aws_error::code(&error) == Some("ResourceNotFoundException") => Err(format!(
-            "the callback signing secret has no value yet; put whsec_ and 32 random bytes in base64 into {}",
-            deps.secret_id
-        )),
-        Err(error) => Err(aws_error::stage_error(
-            &error,
-            ErrorName::DependencyUnavailable,
-            "secretsmanager:GetSecretValue",
-        )
-        .message),
+        Err(error) => Attempt::Refused(error.to_string()),
     }
 }
 
-/// Puts a message that could not be delivered where it can be redelivered from. The message carries the whole
-/// URL, because who redelivers it needs that; nothing else that leaves this function does, as what follows the
-/// origin may be a secret.
+/// Puts a message that could not be delivered where it can be redelivered from.
 async fn park(
     deps: &Deps,
     record: &MigrationRecord,
-    url: &str,
-    id: &str,
-    body: &str,
+    message: &Message<'_>,
     why: &str,
 ) -> Result<(), StageError> {
     tracing::warn!(
         reason = why,
         "the callback could not be delivered; it goes to the failed-delivery queue"
     );
-    let parked = json!({
-        "tenantId": record.tenant_id,
-        "migrationId": record.migration_id,
-        "correlationId": record.correlation_id,
-        "url": url,
-        "webhookId": id,
-        "body": body,
-        "reason": why,
-    });
+    let internal = |error: String| StageError::new(ErrorName::InternalError, error);
+    let parked = Parked {
+        tenant_id: record.tenant_id.clone(),
+        migration_id: record.migration_id.clone(),
+        correlation_id: record.correlation_id.clone(),
+        url: message.url.to_owned(),
+        webhook_id: message.id.to_owned(),
+        body: message.body.to_owned(),
+        reason: why.to_owned(),
+    };
     let correlation_id = MessageAttributeValue::builder()
         .data_type("String")
         .string_value(&record.correlation_id)
         .build()
-        .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))?;
+        .map_err(|error| internal(error.to_string()))?;
+    let text = serde_json::to_string(&parked).map_err(|error| internal(error.to_string()))?;
     deps.sqs
         .send_message()
         .queue_url(&deps.failed_queue_url)
-        .message_body(parked.to_string())
+        .message_body(text)
         .message_attributes(correlation::NAME, correlation_id)
         .send()
         .await

@@ -12,7 +12,7 @@ pub(crate) fn message_id(record: &MigrationRecord) -> String {
     )
 }
 
-/// The body. Members that have no value are null: a receiver finds the same members every time.
+/// The body, the same for every try. Members that have no value are null: a receiver finds the same members every time.
 pub(crate) fn body(record: &MigrationRecord, outcome: Status, now: Timestamp) -> Value {
     // A rollback that failed by itself could not write its status: the workflow's word wins then.
     let status = if record.status.is_end() {
@@ -23,7 +23,7 @@ pub(crate) fn body(record: &MigrationRecord, outcome: Status, now: Timestamp) ->
     let launch = record.done.cutover.as_ref().or(record.done.test.as_ref());
     json!({
         "type": format!("migration.{}", status.as_str().to_lowercase()),
-        "timestamp": now.to_string(),
+        "timestamp": record.ended_at.clone().unwrap_or_else(|| now.to_string()),
         "data": {
             "tenantId": record.tenant_id,
             "migrationId": record.migration_id,

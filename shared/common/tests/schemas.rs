@@ -6,6 +6,9 @@
     reason = "helpers of tests"
 )]
 
+#[path = "support/callback_schema.rs"]
+mod callback_schema;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -157,37 +160,69 @@ fn what_the_detail_is_not_does_not_fit() {
 }
 
 #[test]
-fn the_callback_s_schema_knows_the_ends_and_the_findings() {
+fn each_end_of_a_migration_has_a_schema_for_its_callback() {
     let ends: Vec<Status> = Status::ALL.into_iter().filter(|s| s.is_end()).collect();
-    let schema_text = read("callback.schema.json");
-    let listed = &schema_text["properties"]["data"]["properties"]["status"]["enum"];
+    let base = callback_schema::read("callback.schema.json");
+    let listed = &base["properties"]["data"]["properties"]["status"]["enum"];
     assert_eq!(listed, &json!(ends));
     let types: Vec<String> = ends
         .iter()
-        .map(|end| format!("migration.{}", end.as_str().to_lowercase()))
+        .map(|end| callback_schema::type_of(*end))
         .collect();
-    assert_eq!(schema_text["properties"]["type"]["enum"], json!(types));
+    assert_eq!(base["properties"]["type"]["enum"], json!(types));
+    let mut expected: BTreeSet<String> = ["callback.schema.json".to_owned()].into();
+    for (end, name) in ends.iter().zip(&types) {
+        let file = format!("{name}.schema.json");
+        let schema = callback_schema::read(&file);
+        assert_eq!(schema["title"], json!(name));
+        assert_eq!(
+            schema["$id"],
+            json!(format!("https://landfall.dev/schemas/callbacks/{file}"))
+        );
+        let status = &schema["properties"]["data"]["properties"]["status"]["const"];
+        assert_eq!(status, &json!(end));
+        expected.insert(file);
+    }
+    let there = std::fs::read_dir(callback_schema::folder()).unwrap();
+    let there: BTreeSet<String> = there
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(there, expected);
+}
 
-    let validator = schema("callback.schema.json");
+#[test]
+fn a_callback_s_schema_knows_the_findings_and_nothing_unknown() {
     let finding = Finding::blocking("HEALTH_CHECK_FAILED", "/healthChecks/0", "answered 503.")
         .evidence(503, 200)
         .remedy("Look at the application.");
     let body = |failure: Value| {
         json!({
-            "type": "migration.rolled_back", "timestamp": "2026-11-21T12:00:00Z",
+            "type": "migration.failed", "timestamp": "2026-11-21T12:00:00Z",
             "data": {
                 "tenantId": "default", "migrationId": "mig-1", "correlationId": "mig-c", "attempt": 1,
-                "status": "ROLLED_BACK", "appName": "app", "wave": "wave-1", "sourceVmId": "vm-1",
+                "status": "FAILED", "appName": "app", "wave": "wave-1", "sourceVmId": "vm-1",
                 "sourceServerId": null, "targetInstanceId": null, "startedAt": "2026-11-21T11:00:00Z",
-                "endedAt": null, "failure": failure,
+                "endedAt": "2026-11-21T12:00:00Z", "failure": failure,
             },
         })
     };
     let failure = json!({ "error": "VerificationError", "message": "m", "state": "VerifyTest", "findings": [finding] });
-    for failure in [failure, Value::Null] {
-        assert_eq!(faults(&validator, &body(failure)), Vec::<String>::new());
+    let fits = body(failure);
+    let faults = |body: &Value| callback_schema::faults(Status::Failed, body);
+    assert_eq!(faults(&fits), Vec::<String>::new());
+    for (pointer, value) in [
+        ("/type", json!("migration.succeeded")),
+        ("/timestamp", json!("yesterday")),
+        ("/data/status", json!("SUCCEEDED")),
+        ("/data/attempt", json!(0)),
+        ("/data/endedAt", Value::Null),
+        ("/data/failure", Value::Null),
+    ] {
+        let mut other = fits.clone();
+        *other.pointer_mut(pointer).unwrap() = value;
+        assert_eq!(faults(&other).len(), 1, "{pointer}");
     }
-    let mut unknown = body(Value::Null);
+    let mut unknown = fits;
     unknown["data"]["surprise"] = json!(1);
-    assert_eq!(faults(&validator, &unknown).len(), 1);
+    assert_eq!(faults(&unknown).len(), 1);
 }

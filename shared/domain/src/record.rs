@@ -426,6 +426,12 @@ pub struct CallbackDelivery {
     pub outcome: String,
     /// When it was last tried.
     pub at: String,
+    /// How often the workflow has tried so far.
+    #[serde(default)]
+    pub tries: u32,
+    /// When it will be tried again; absent once it is delivered or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<String>,
 }
 
 #[cfg(test)]

@@ -30,9 +30,31 @@ impl Receiver {
         Self::answering(move |nth, _| (statuses[nth.min(statuses.len() - 1)], "all is ok".into()))
     }
 
+    /// Answers with this status, and asks to be left alone.
+    pub(crate) fn asking(status: u16, retry_after: &str) -> Self {
+        let retry_after = retry_after.to_owned();
+        Self::answering_with(move |_, _| {
+            (
+                status,
+                format!("retry-after: {retry_after}\r\n"),
+                String::new(),
+            )
+        })
+    }
+
     /// Answers with status and body by the number of the request and the request.
     pub(crate) fn answering(
         answer: impl Fn(usize, &Request) -> (u16, String) + Send + 'static,
+    ) -> Self {
+        Self::answering_with(move |nth, request| {
+            let (status, body) = answer(nth, request);
+            (status, String::new(), body)
+        })
+    }
+
+    /// The same with further header lines between the two.
+    fn answering_with(
+        answer: impl Fn(usize, &Request) -> (u16, String, String) + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -49,8 +71,8 @@ impl Receiver {
                     seen.push(request.clone());
                     seen.len() - 1
                 };
-                let (status, body) = answer(nth, &request);
-                write(stream, status, &body);
+                let (status, headers, body) = answer(nth, &request);
+                write(stream, status, &headers, &body);
             }
         });
         Self {
@@ -90,12 +112,12 @@ pub(crate) fn read(stream: &TcpStream) -> Option<Request> {
     })
 }
 
-fn write(mut stream: TcpStream, status: u16, body: &str) {
+fn write(mut stream: TcpStream, status: u16, headers: &str, body: &str) {
     // 204 has no body; a redirect points somewhere that nobody may go.
     let body = if status == 204 { "" } else { body };
     let length = body.len();
     let answer = format!(
-        "HTTP/1.1 {status} Status\r\nlocation: /elsewhere\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status} Status\r\nlocation: /elsewhere\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
     // A client that is gone leaves nobody to answer.
     let _ = stream.write_all(answer.as_bytes());
