@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use landfall_cli::commands::control::{self, Order};
-use landfall_cli::commands::{demo, status, submit, validate, watch};
+use landfall_cli::commands::{callbacks, demo, status, submit, validate, watch};
 use landfall_cli::output::print;
 use landfall_cli::{CliError, Exit, stack};
 
@@ -17,6 +17,7 @@ Examples:
   landfall submit server.json                      request a migration
   landfall watch --wave wave-3 --until-done        follow a wave to its end
   landfall status mig-12345                        what happened to one server
+  landfall callbacks list                          reports that no receiver took
 
 Which deployment: the flags --queue-url, --table, --validate-function and --region; else LANDFALL_REQUEST_QUEUE_URL,
 LANDFALL_TABLE and LANDFALL_VALIDATE_FUNCTION; else the local stack of this folder or one above it (.landfall/stack.json); else `terraform output` of ./terraform.
@@ -110,6 +111,20 @@ An order that stands already changes nothing. Each stands in the history with yo
 Your credentials need execute-api:Invoke on POST /orders of the operators' API (output operator_api_arn).
 
 Exit codes: 0 all orders were taken; 1 some were refused; 2 the command line or the reason is wrong; 3 there is no such migration.";
+const CALLBACKS_EXAMPLES: &str = "\
+Examples:
+  landfall callbacks list                          what could not be delivered, and why
+  landfall callbacks redeliver mig-12345           once its receiver is mended
+  landfall callbacks redeliver --all
+
+A callback that nobody took for about six hours, or that its receiver refused for good, lies in the deployment's queue
+<prefix>-callbacks-failed for 14 days. It is delivered as it was, with its webhook-id and a signature of today's keys; what is
+delivered leaves the queue, all else stays. A receiver drops doubles by the webhook-id.
+
+Your credentials need sqs:GetQueueUrl, ReceiveMessage, ChangeMessageVisibility and DeleteMessage on that queue, and
+lambda:InvokeFunction on the function <prefix>-callback.
+
+Exit codes: 0 all that were meant are delivered; 1 some are not; 3 none of that ID lies there.";
 
 const UP_EXAMPLES: &str = "\
 Examples:
@@ -195,6 +210,9 @@ enum Command {
     /// Let frozen migrations be submitted again, after a person has put things right.
     #[command(after_help = ORDER_EXAMPLES)]
     Release(control::OrderArgs),
+    /// Look at callbacks that could not be delivered, and deliver them again.
+    #[command(after_help = CALLBACKS_EXAMPLES)]
+    Callbacks(callbacks::CallbacksArgs),
     /// Migrate a small mixed wave on the local stack, from nothing to the closing table.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(demo::DemoArgs),
@@ -253,6 +271,7 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Cancel(args) => control::cancel(&args, &cli.root).await,
         Command::Retry(args) => control::order(&args, Order::Retry, &cli.root).await,
         Command::Release(args) => control::order(&args, Order::Release, &cli.root).await,
+        Command::Callbacks(args) => Box::pin(callbacks::run(&args, &cli.root)).await,
         Command::Demo(args) => Box::pin(demo::run(&args, &cli.root)).await,
     }
 }

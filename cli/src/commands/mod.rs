@@ -1,5 +1,6 @@
 //! The commands, beside `up` and `down` which live in [`crate::stack`].
 
+pub mod callbacks;
 pub mod control;
 pub mod demo;
 pub mod status;

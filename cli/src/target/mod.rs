@@ -5,6 +5,7 @@
 //! credentials, everything else through the AWS SDK's usual chain. What a flag names is a local stack's if its address
 //! (the queue's own, else `AWS_ENDPOINT_URL`) is on this machine.
 
+mod failed;
 mod operators;
 mod place;
 
@@ -26,6 +27,8 @@ use landfall_common::StateStore;
 use self::place::{Place, Resource, find, of_stack};
 use crate::error::CliError;
 use crate::stack::StackInfo;
+
+pub use failed::FailedCallbacks;
 
 /// How long one invocation may take: longer than the function itself, which has a minute.
 const ANSWER: Duration = Duration::from_secs(90);
@@ -127,21 +130,26 @@ impl Validator {
     /// Finds the function.
     pub async fn find(args: &TargetArgs, root: &Path) -> Result<Self, CliError> {
         let (place, config) = reach(look(Resource::Validator, args, root)?).await?;
-        let config = aws_sdk_lambda::config::Builder::from(&config)
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .operation_attempt_timeout(ANSWER)
-                    .build(),
-            )
-            // The function works before the first byte of its answer comes.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .build();
         Ok(Self {
-            client: aws_sdk_lambda::Client::from_conf(config),
+            client: lambda(&config),
             advice: advice(&place),
             function: place.value,
         })
     }
+}
+
+/// A client that waits for a function's answer.
+fn lambda(config: &SdkConfig) -> aws_sdk_lambda::Client {
+    let config = aws_sdk_lambda::config::Builder::from(config)
+        .timeout_config(
+            TimeoutConfig::builder()
+                .operation_attempt_timeout(ANSWER)
+                .build(),
+        )
+        // The function works before the first byte of its answer comes.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build();
+    aws_sdk_lambda::Client::from_conf(config)
 }
 
 fn look(resource: Resource, args: &TargetArgs, root: &Path) -> Result<Place, CliError> {
