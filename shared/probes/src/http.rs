@@ -11,7 +11,7 @@ use reqwest::{Client, ClientBuilder, Url};
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A client for checks that ask nothing special of it.
-pub(crate) fn client() -> Client {
+pub fn client() -> Client {
     builder().build().unwrap_or_default()
 }
 
@@ -26,7 +26,7 @@ fn builder() -> ClientBuilder {
 }
 
 /// GETs an address as a check wants it. It has no limit of its own.
-pub(crate) async fn get(plain: &Client, check: &HttpCheck, url: &str) -> Seen {
+pub async fn get(plain: &Client, check: &HttpCheck, url: &str) -> Seen {
     let answer = async {
         let (client, url) = prepare(plain, check, url).await?;
         let text = |error: reqwest::Error| super::reason(&error);
