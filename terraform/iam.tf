@@ -128,6 +128,11 @@ locals {
       actions   = ["mgn:FinalizeCutover"]
       resources = ["${local.any_region_mgn}:source-server/*"]
     }
+    # Where a request has a rollback end the replication.
+    mgn-disconnect = {
+      actions   = ["mgn:DisconnectFromService"]
+      resources = ["${local.any_region_mgn}:source-server/*"]
+    }
     # TagResource for the tags that the job is given.
     mgn-terminate = {
       actions   = ["mgn:TagResource", "mgn:TerminateTargetInstances"]
@@ -271,6 +276,10 @@ locals {
         [for zone in local.hosted_zones : "arn:${local.partition}:route53:::hostedzone/${zone}"],
         ["arn:${local.partition}:route53:::change/*"],
       )
+    }
+    dns-answers = {
+      actions   = ["route53:TestDNSAnswer"] # no resource-level permissions
+      resources = ["*"]
     }
 
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html

@@ -190,8 +190,8 @@ locals {
       })
       access = [
         "state-waits", "mgn-servers", "mgn-jobs", "mgn-job-log", "mgn-lifecycle", "mgn-terminate", "mgn-terminates-on-ec2",
-        "mgn-launch-settings-read", "mgn-launch-settings", "launch-template-default", "dns", "instances-read", "instance-protection", "source-secrets",
-        "source-accounts", "source-start", "source-keys", "cmf-secret", "target-accounts", "explain-refusals",
+        "mgn-disconnect", "mgn-launch-settings-read", "mgn-launch-settings", "launch-template-default", "dns", "dns-answers",
+        "instances-read", "instance-protection", "source-secrets", "source-accounts", "source-start", "source-keys", "cmf-secret", "target-accounts", "explain-refusals",
       ]
     }
   }

@@ -156,9 +156,10 @@ run "exactly" {
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
           "ec2:DescribeInstances", "ec2:ModifyInstanceAttribute", "ec2:ModifyLaunchTemplate", "events:PutEvents",
           "mgn:ChangeServerLifeCycleState", "mgn:DescribeJobLogItems", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
-          "mgn:GetLaunchConfiguration", "mgn:TagResource", "mgn:TerminateTargetInstances", "mgn:UpdateLaunchConfiguration",
-          "route53:ChangeResourceRecordSets", "route53:GetChange", "route53:ListResourceRecordSets",
-          "secretsmanager:GetSecretValue", "sts:DecodeAuthorizationMessage",
+          "mgn:DisconnectFromService", "mgn:GetLaunchConfiguration", "mgn:TagResource", "mgn:TerminateTargetInstances",
+          "mgn:UpdateLaunchConfiguration", "route53:ChangeResourceRecordSets", "route53:GetChange",
+          "route53:ListResourceRecordSets", "route53:TestDNSAnswer", "secretsmanager:GetSecretValue",
+          "sts:DecodeAuthorizationMessage",
         ]
       } : name => join(" ", actions)
     }

@@ -61,6 +61,12 @@ impl Story {
             if let Some(failure) = &record.failure {
                 failed(&mut out, failure, palette);
             }
+            if let Some(hand_over) = &record.hand_over {
+                let _ = writeln!(out, "\n{}", palette.heading("Hand-over"));
+                for line in hand_over.text().lines() {
+                    let _ = writeln!(out, "  {}", clean(line));
+                }
+            }
             self.timeline(&mut out, palette);
         }
         if !self.rejections.is_empty() {

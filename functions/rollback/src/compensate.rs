@@ -5,8 +5,7 @@ use landfall_domain::{MigrationRecord, StageError};
 
 use crate::{Deps, names, records, source, target};
 
-/// Undoes one thing and verifies it; answers with what was found or done. Changes of names are waited for together,
-/// before whatever comes after them: each takes Route 53 up to a minute.
+/// Undoes one thing and verifies it; answers with what was found or done.
 ///
 /// # Errors
 /// A transient name while it takes its time; anything else when it is refused.
@@ -14,15 +13,11 @@ pub(crate) async fn undo(
     deps: &Deps,
     record: &MigrationRecord,
     compensation: &Compensation,
-    changes: &mut Vec<String>,
 ) -> Result<String, StageError> {
-    if !matches!(compensation, Compensation::RestoreDns { .. }) {
-        deps.dns.settle(changes).await?;
-        changes.clear();
-    }
     match compensation {
         Compensation::PowerOnSource => source::power_on(deps, record).await,
-        Compensation::RestoreDns { change } => names::restore(deps, change, changes).await,
+        Compensation::RestoreDns { change } => names::restore(deps, change).await,
+        Compensation::CheckTraffic => names::check_traffic(deps, record).await,
         Compensation::RestoreCmdb => records::restore_cmdb(deps, record).await,
         Compensation::RevertLifecycle { action, to } => {
             target::revert_lifecycle(deps, record, *action, to).await
@@ -38,5 +33,6 @@ pub(crate) async fn undo(
             target::restore_template(deps, change).await
         }
         Compensation::RestoreCmf { before } => records::restore_cmf(deps, before).await,
+        Compensation::StopReplication => target::stop_replication(deps, record).await,
     }
 }

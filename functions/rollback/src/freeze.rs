@@ -3,30 +3,26 @@
 use jiff::Timestamp;
 use landfall_common::state::Change;
 use landfall_common::telemetry::{self, Unit};
-use landfall_domain::rollback::plan;
+use landfall_domain::rollback::{Estimates, HandOver, plan};
 use landfall_domain::{EventType, MigrationRecord, StageError, Status};
 use serde_json::{Value, json};
 
-use crate::{Deps, Input, Progress, REFUSED, reason};
+use crate::run::reason;
+use crate::{Deps, Input, REFUSED};
 
 /// The metric that the alarm for frozen migrations watches (terraform/alarms.tf).
 const FROZEN_METRIC: &str = "FrozenMigrations";
 
-/// Ends a rollback that was refused, with what it did and what it did not.
+/// Ends a rollback that cannot go on, with what it did and what it did not.
 pub(crate) async fn after(
     deps: &Deps,
-    record: MigrationRecord,
-    progress: &Progress<'_>,
+    mut record: MigrationRecord,
+    hand_over: &HandOver,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
-    let evidence = json!({
-        "failure": record.failure,
-        "done": progress.done,
-        "kept": progress.plan.kept,
-        "irreversible": progress.plan.irreversible,
-        "notDone": progress.not_done(),
-        "because": progress.because,
-    });
+    record.hand_over = Some(hand_over.clone());
+    let mut evidence = told(hand_over);
+    evidence["failure"] = json!(record.failure);
     let failed = Change::to(record.status, EventType::RollbackFailed)
         .reason(REFUSED.as_str())
         .evidence(evidence.clone());
@@ -34,7 +30,8 @@ pub(crate) async fn after(
     write(deps, record, evidence, now).await
 }
 
-/// Writes that a rollback died, with what it died of. How far it came nobody knows, so the evidence is its whole plan.
+/// Writes that a rollback died, with what it died of. What it did since it last wrote down how far it came nobody knows,
+/// so the evidence has its whole plan.
 pub(crate) async fn only(
     deps: &Deps,
     mut record: MigrationRecord,
@@ -48,13 +45,26 @@ pub(crate) async fn only(
         "the rollback died: {}",
         caught.message
     );
-    let evidence = json!({
-        "failure": record.failure,
-        "plan": plan(&record),
-        "caught": caught,
-        "because": format!("the rollback died: {}: {}", caught.error, caught.message),
-    });
+    let plan = plan(&record, &Estimates::default());
+    let because = format!("the rollback died: {}: {}", caught.error, caught.message);
+    let progress = record.rollback.clone().unwrap_or_default();
+    let hand_over = HandOver::of(&record, &plan, &progress, &because);
+    let mut evidence = told(&hand_over);
+    evidence["failure"] = json!(record.failure);
+    evidence["plan"] = json!(plan);
+    evidence["caught"] = json!(caught);
+    record.hand_over = Some(hand_over);
     write(deps, record, evidence, now).await
+}
+
+fn told(hand_over: &HandOver) -> Value {
+    let ids = |lines: &[landfall_domain::rollback::Line]| -> Vec<String> {
+        lines.iter().map(|line| line.compensation.clone()).collect()
+    };
+    json!({
+        "done": hand_over.done, "notDone": ids(&hand_over.not_done), "because": hand_over.because,
+        "kept": hand_over.kept, "irreversible": hand_over.irreversible, "handOver": hand_over.text(),
+    })
 }
 
 async fn write(

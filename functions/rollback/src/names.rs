@@ -1,23 +1,15 @@
 //! The names point where they did before.
 
-use landfall_domain::StageError;
-use landfall_domain::record::DnsChange;
+use landfall_domain::record::{DnsChange, DnsValue};
+use landfall_domain::{ErrorName, MigrationRecord, StageError};
 use landfall_external::dns::{RecordName, same};
 
 use crate::{Deps, REFUSED};
 
-/// Puts a record set back, or removes it where there was none; the change is added to those to be waited for. One
-/// that somebody else has changed since stays.
-pub(crate) async fn restore(
-    deps: &Deps,
-    change: &DnsChange,
-    changes: &mut Vec<String>,
-) -> Result<String, StageError> {
-    let name = RecordName {
-        zone: &change.hosted_zone_id,
-        name: &change.name,
-        record_type: &change.record_type,
-    };
+/// Puts a record set back, or removes it where there was none, and waits until Route 53's servers have it. One that
+/// somebody else has changed since stays.
+pub(crate) async fn restore(deps: &Deps, change: &DnsChange) -> Result<String, StageError> {
+    let name = name_of(change);
     let current = deps.dns.read(name).await?;
     let id = match (&current, &change.previous) {
         (None, None) => return Ok(format!("{name} is not there, as before")),
@@ -39,6 +31,47 @@ pub(crate) async fn restore(
             ));
         }
     };
-    changes.push(id);
+    deps.dns.settle(&[id]).await?;
     Ok(format!("{name} was put back"))
+}
+
+/// Asks Route 53's name servers for every name that was put back: what they answer is where users go.
+pub(crate) async fn check_traffic(
+    deps: &Deps,
+    record: &MigrationRecord,
+) -> Result<String, StageError> {
+    for change in &record.done.dns {
+        let name = name_of(change);
+        let answered = deps.dns.answer(name).await?;
+        let wanted = change.previous.as_ref();
+        let is_back = match (&answered, wanted) {
+            (None, None) => true,
+            (Some(values), Some(wanted)) => {
+                // An answer tells how long it may still be kept, not how long the record may.
+                let values = values.clone();
+                let ttl = wanted.ttl;
+                same(&DnsValue { ttl, values }, wanted)
+            }
+            _ => false,
+        };
+        if !is_back {
+            let values = answered.map_or_else(|| "nothing".to_owned(), |it| it.join(", "));
+            return Err(StageError::new(
+                ErrorName::DependencyUnavailable,
+                format!("Route 53's name servers still answer {values} for {name}"),
+            ));
+        }
+    }
+    let count = record.done.dns.len();
+    Ok(format!(
+        "Route 53's name servers answer {count} names as before"
+    ))
+}
+
+fn name_of(change: &DnsChange) -> RecordName<'_> {
+    RecordName {
+        zone: &change.hosted_zone_id,
+        name: &change.name,
+        record_type: &change.record_type,
+    }
 }

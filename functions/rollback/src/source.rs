@@ -1,11 +1,15 @@
-//! The source runs again.
+//! The source runs again, and serves.
 
+use std::time::Duration;
+
+use landfall_domain::health::{Sample, Seen, on_source};
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
 use landfall_external::source::{self, Machine, Power, SourceMachine as _};
+use tokio::task::JoinSet;
 
 use crate::{Deps, REFUSED};
 
-/// Powers the source on and waits until it runs: users come back to it next.
+/// Powers the source on and waits until it runs and answers as it did before the cutover: users come back to it next.
 pub(crate) async fn power_on(deps: &Deps, record: &MigrationRecord) -> Result<String, StageError> {
     let machine = source::connect(&deps.sources, &record.request, REFUSED)
         .await?
@@ -17,7 +21,11 @@ pub(crate) async fn power_on(deps: &Deps, record: &MigrationRecord) -> Result<St
         })?;
     let outcome = bring_up(&machine, &record.request.source_vm_id).await;
     machine.close().await;
-    outcome
+    let (said, answers) = (outcome?, ask(record).await?);
+    Ok(match answers {
+        0 => said,
+        count => format!("{said} and passes {count} of its checks of before the cutover"),
+    })
 }
 
 async fn bring_up(machine: &Machine, vm: &str) -> Result<String, StageError> {
@@ -30,8 +38,52 @@ async fn bring_up(machine: &Machine, vm: &str) -> Result<String, StageError> {
     if machine.power().await? == Power::Running {
         return Ok(format!("{vm} was started"));
     }
-    Err(StageError::new(
-        ErrorName::DependencyUnavailable,
-        format!("the source {vm} does not run yet"),
-    ))
+    Err(not_yet(format!("the source {vm} does not run yet")))
+}
+
+/// Asks the source what it was asked just before the cutover, all at the same time; gives the number of checks. What it
+/// did not pass then it need not pass now.
+///
+/// # Errors
+/// `DependencyUnavailable` as long as one does not pass: a machine boots for minutes.
+async fn ask(record: &MigrationRecord) -> Result<usize, StageError> {
+    let baseline = record.done.baseline.as_ref();
+    let passed = |index: usize| baseline.is_none_or(|baseline| baseline.of(index).is_some());
+    let checks = on_source(&record.request.health_checks).filter(|(index, ..)| passed(*index));
+    let mut asked = JoinSet::new();
+    let mut http = None;
+    for (index, check, url) in checks {
+        // Only now: it loads the trust store.
+        let http = http.get_or_insert_with(landfall_probes::client).clone();
+        let (check, url) = (check.clone(), url.to_owned());
+        asked.spawn(async move {
+            let seconds = check.timeout_seconds;
+            let limit = Duration::from_secs(u64::from(seconds));
+            let seen = tokio::time::timeout(limit, landfall_probes::get(&http, &check, &url)).await;
+            let seen =
+                seen.unwrap_or_else(|_| Seen::Nothing(format!("nothing within {seconds} s")));
+            Sample::of(index, &check, &url, &[seen])
+        });
+    }
+    let mut count = 0;
+    while let Some(sampled) = asked.join_next().await {
+        let failed = match sampled {
+            Ok((_, None)) => None,
+            Ok((sample, Some(_))) => Some(format!("{} {}", sample.url, sample.seen)),
+            // One that panicked must not count as passed.
+            Err(_) => Some("a check itself failed".to_owned()),
+        };
+        if let Some(failed) = failed {
+            let vm = &record.request.source_vm_id;
+            return Err(not_yet(format!(
+                "the source {vm} runs and does not answer as before the cutover: {failed}"
+            )));
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn not_yet(message: String) -> StageError {
+    StageError::new(ErrorName::DependencyUnavailable, message)
 }

@@ -10,6 +10,7 @@ use landfall_domain::record::{LaunchAction, LaunchTemplateChange};
 use landfall_domain::{ErrorName, MigrationRecord, StageError, Status, digest};
 use landfall_mgn::{INTENT_TAG, Job, LaunchStatus, Participant, Server};
 
+use crate::run::is_ordered;
 use crate::{Deps, REFUSED};
 
 /// Notes a `FinalizeCutover` that MGN carried out but whose answer was lost: the plan must know it.
@@ -18,7 +19,7 @@ pub(crate) async fn note_finalized(
     mut record: MigrationRecord,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
-    if record.stage() != Status::Finalizing || record.done.finalized_at.is_some() {
+    if !has_moved_users(&record) || record.done.finalized_at.is_some() {
         return Ok(record);
     }
     let Some(id) = &record.source_server_id else {
@@ -34,6 +35,11 @@ pub(crate) async fn note_finalized(
         record = deps.journal.store.save(record, now).await?;
     }
     Ok(record)
+}
+
+/// Whether `finalize-cutover` may have been at work: in this attempt, or in the one that this one undoes.
+fn has_moved_users(record: &MigrationRecord) -> bool {
+    record.stage() == Status::Finalizing || is_ordered(record)
 }
 
 /// Leaves `TESTING` or `CUTTING_OVER`, in which MGN terminates nothing, or a `READY_FOR_CUTOVER` that we made.
@@ -111,9 +117,6 @@ pub(crate) async fn terminate(
             foreign.instance_id, foreign.job_id
         ));
     }
-    if is_gone(deps, &instance_id).await? {
-        return Ok(format!("{instance_id} is terminated"));
-    }
     let tag = tag(record);
     let since = record.created_at.parse().unwrap_or(Timestamp::UNIX_EPOCH);
     let ours = deps
@@ -122,6 +125,10 @@ pub(crate) async fn terminate(
         .await?
         .into_iter()
         .find(|job| job.intent_id.as_deref() == Some(tag.as_str()));
+    // A job that has not ended would be in the way of the server's next one.
+    if ours.as_ref().is_none_or(|job| job.completed) && is_gone(deps, &instance_id).await? {
+        return Ok(format!("{instance_id} is terminated"));
+    }
     let job = if let Some(job) = ours {
         job
     } else {
@@ -145,6 +152,27 @@ pub(crate) async fn terminate(
         "MGN's job {} terminates {instance_id}",
         job.id
     )))
+}
+
+/// Disconnects the server from MGN. Its agent uninstalls itself, and the staging area goes.
+pub(crate) async fn stop_replication(
+    deps: &Deps,
+    record: &MigrationRecord,
+) -> Result<String, StageError> {
+    let id = record.source_server_id.as_deref().unwrap_or_default();
+    let is_off = async || {
+        let server = deps.mgn.server(id).await?;
+        Ok::<_, StageError>(server.is_none_or(|it| it.replication.state == "DISCONNECTED"))
+    };
+    if is_off().await? {
+        return Ok(format!("{id} is disconnected"));
+    }
+    deps.mgn.disconnect(id, REFUSED).await?;
+    if is_off().await? {
+        Ok(format!("{id} was disconnected"))
+    } else {
+        Err(not_yet(format!("{id} is not disconnected yet")))
+    }
 }
 
 /// Gives the choice of the instance type back to MGN.
@@ -303,7 +331,7 @@ async fn unprotect(
     record: &MigrationRecord,
     instance_id: &str,
 ) -> Result<(), StageError> {
-    if record.stage() != Status::Finalizing {
+    if !has_moved_users(record) {
         return Ok(());
     }
     deps.ec2

@@ -194,6 +194,14 @@ pub fn of(
         servers(),
         vec![],
     );
+    if request.policy.rollback.stops_replication() {
+        need(
+            "rollback",
+            &["mgn:DisconnectFromService"],
+            servers(),
+            vec![],
+        );
+    }
     need(
         "rollback",
         &["ec2:ModifyLaunchTemplate"],
@@ -245,6 +253,16 @@ mod tests {
         let all = actions_of(&["replicate", "validate", "switch"], Some("arn:key"));
         for action in ["mgn:FinalizeCutover", "iam:PassRole", "kms:CreateGrant"] {
             assert!(all.contains(&action), "{action}");
+        }
+    }
+
+    #[test]
+    fn a_rollback_that_ends_the_replication_may_disconnect() {
+        let stop = json!({"steps": ["validate"], "policy": {"rollback": {"replication": "stop"}}});
+        for (changes, wanted) in [(json!({"steps": ["validate"]}), false), (stop, true)] {
+            let needs = of(&request(changes), &home(), "aws", &[], None);
+            let mut actions = needs.iter().flat_map(|need| need.actions.iter());
+            assert_eq!(actions.any(|it| *it == "mgn:DisconnectFromService"), wanted);
         }
     }
 

@@ -182,6 +182,7 @@ pub const ROLLBACK: Actions = Actions {
         "mgn:DescribeJobLogItems",
         "mgn:DescribeJobs",
         "mgn:DescribeSourceServers",
+        "mgn:DisconnectFromService",
         "mgn:GetLaunchConfiguration",
         "mgn:TagResource",
         "mgn:TerminateTargetInstances",

@@ -10,6 +10,7 @@ use crate::gate::GateRecord;
 use crate::health::{Baseline, Health};
 use crate::replication::stall::Stall;
 use crate::request::{MigrationRequest, Step};
+use crate::rollback;
 use crate::status::Status;
 
 /// Which launch of a server is meant.
@@ -109,6 +110,12 @@ pub struct MigrationRecord {
     /// Why the migration failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// How far its rollback is, once that has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<rollback::Progress>,
+    /// What a person must do who goes on where the rollback could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_over: Option<rollback::HandOver>,
     /// What became of the callback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackDelivery>,
@@ -153,6 +160,8 @@ impl MigrationRecord {
             progress: None,
             held: None,
             failure: None,
+            rollback: None,
+            hand_over: None,
             callback: None,
         }
     }

@@ -4,6 +4,7 @@
 //! deserializes to. Unknown fields are refused in both places.
 
 pub mod health;
+mod rollback;
 mod source;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use crate::gate::ApprovalRule;
 
 pub use health::{DnsCheck, HealthCheck, HttpCheck, SsmCheck, Statuses, TcpCheck};
+pub use rollback::{AfterRollback, RollbackPolicy};
 pub use source::{SourceControl, SourceControlKind};
 
 /// The tenant of a request that names none.
@@ -334,6 +336,9 @@ pub struct Policy {
     /// Allows a change that makes MGN copy every disk again, which another KMS key is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_resync: bool,
+    /// How a rollback is to be done.
+    #[serde(default, skip_serializing_if = "RollbackPolicy::is_default")]
+    pub rollback: RollbackPolicy,
 }
 
 impl Policy {

@@ -7,6 +7,7 @@ use aws_sdk_route53::types::{
     Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
 };
 use landfall_common::AwsResultExt as _;
+use landfall_common::aws_error::{code, stage_error};
 use landfall_domain::record::DnsValue;
 use landfall_domain::{ErrorName, StageError};
 
@@ -94,6 +95,34 @@ impl Dns {
                 .map(|record| record.value().to_owned())
                 .collect(),
         }))
+    }
+
+    /// What Route 53's name servers answer now; `None` where there is nothing of this name and type. Only what is public
+    /// can be asked for: of a private hosted zone it is what the zone holds.
+    ///
+    /// # Errors
+    /// A refusal, or a transient failure.
+    pub async fn answer(&self, record: RecordName<'_>) -> Result<Option<Vec<String>>, StageError> {
+        let asked = self
+            .client
+            .test_dns_answer()
+            .hosted_zone_id(record.zone)
+            .record_name(record.name)
+            .record_type(RrType::from(record.record_type))
+            .send()
+            .await;
+        match asked {
+            Ok(answer) => {
+                let values = answer.record_data().to_vec();
+                Ok((answer.response_code() == "NOERROR" && !values.is_empty()).then_some(values))
+            }
+            // The answer for a private zone. One that is not there is refused again.
+            Err(error) if matches!(code(&error), Some("InvalidInput" | "NoSuchHostedZone")) => {
+                let held = self.read(record).await?;
+                Ok(held.map(|value| value.values))
+            }
+            Err(error) => Err(stage_error(&error, self.refusal, "route53:TestDNSAnswer")),
+        }
     }
 
     /// Makes the record set hold a value; gives the change to [`Dns::settle`].

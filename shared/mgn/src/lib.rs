@@ -328,6 +328,20 @@ impl Mgn {
         Ok(())
     }
 
+    /// Ends the replication of a server and its connection with MGN. What was launched stays.
+    ///
+    /// # Errors
+    /// A refusal with the name given, or a transient failure.
+    pub async fn disconnect(&self, server_id: &str, name: ErrorName) -> Result<(), StageError> {
+        self.client
+            .disconnect_from_service()
+            .source_server_id(server_id)
+            .send()
+            .await
+            .or_stage(name, "mgn:DisconnectFromService")?;
+        Ok(())
+    }
+
     /// Ends replication for good: the point of no return. Never tried again by the SDK, for MGN may refuse a second one;
     /// whoever lost the answer looks for the lifecycle CUTOVER.
     pub async fn finalize_cutover(&self, server_id: &str) -> Result<(), StageError> {

@@ -8,8 +8,9 @@ use aws_sdk_ec2::operation::{
 };
 use aws_sdk_mgn::operation::{
     change_server_life_cycle_state as change, describe_job_log_items as log, describe_jobs,
-    describe_source_servers as servers, finalize_cutover, get_launch_configuration as get_launch,
-    terminate_target_instances as terminate, update_launch_configuration as update_launch,
+    describe_source_servers as servers, disconnect_from_service as disconnect, finalize_cutover,
+    get_launch_configuration as get_launch, terminate_target_instances as terminate,
+    update_launch_configuration as update_launch,
 };
 use aws_sdk_mgn::types as mgn;
 use aws_sdk_secretsmanager::operation::get_secret_value;
@@ -92,7 +93,14 @@ pub(crate) fn mgn(world: &Arc<Mutex<World>>) -> aws_sdk_mgn::Client {
                         )
                         .data_replication_info(
                             mgn::DataReplicationInfo::builder()
-                                .data_replication_state("CONTINUOUS".into())
+                                .data_replication_state(
+                                    if w.replicates {
+                                        "CONTINUOUS"
+                                    } else {
+                                        "DISCONNECTED"
+                                    }
+                                    .into(),
+                                )
                                 .set_lag_duration(w.lag.map(str::to_owned))
                                 .build(),
                         )
@@ -178,6 +186,16 @@ pub(crate) fn mgn(world: &Arc<Mutex<World>>) -> aws_sdk_mgn::Client {
                     // MGN writes a version of its own, and makes it the default.
                     w.template_default += 1;
                     Ok(update_launch::UpdateLaunchConfigurationOutput::builder().build())
+                }
+            ),
+            &rule!(
+                world,
+                Client::disconnect_from_service,
+                disconnect::DisconnectFromServiceError,
+                "DisconnectFromService",
+                |w, _i| {
+                    w.replicates = false;
+                    Ok(disconnect::DisconnectFromServiceOutput::builder().build())
                 }
             ),
             &rule!(

@@ -80,6 +80,8 @@ pub(crate) struct World {
     pub(crate) calls: Vec<String>,
     /// Which call fails, counted from 0, and how.
     pub(crate) fault: Option<(usize, Fault)>,
+    /// Every call of this name is refused.
+    pub(crate) refused: Option<String>,
     pub(crate) lifecycle: String,
     /// `lagDuration`; MGN changes no lifecycle without it.
     pub(crate) lag: Option<&'static str>,
@@ -95,12 +97,16 @@ pub(crate) struct World {
     pub(crate) copy_private_ip: bool,
     /// By zone, name and type.
     pub(crate) names: BTreeMap<(String, String, String), DnsValue>,
+    /// Whether the hosted zones are private ones.
+    pub(crate) private_zones: bool,
     /// Names that are aliases.
     pub(crate) aliases: Vec<String>,
     /// Changes that the name servers do not have yet.
     pub(crate) unsettled: Vec<String>,
     /// The source's power state, in Azure's words on every platform.
     pub(crate) power: String,
+    /// Whether MGN replicates the server.
+    pub(crate) replicates: bool,
     /// Whether the guest of a source in vSphere ignores that it is to shut down.
     pub(crate) hangs: bool,
     pub(crate) cmdb: Value,
@@ -112,6 +118,9 @@ impl World {
     pub(crate) fn called(&mut self, call: &str) -> Option<Fault> {
         let index = self.calls.len();
         self.calls.push(call.to_owned());
+        if self.refused.as_deref() == Some(call) {
+            return Some(Fault::Refused);
+        }
         let fault = self.fault.filter(|(at, _)| *at == index)?.1;
         if fault == Fault::Overtaken {
             let mut record = self.record();
@@ -262,6 +271,7 @@ fn fresh() -> World {
         events: vec![],
         calls: vec![],
         fault: None,
+        refused: None,
         lifecycle: "CUTTING_OVER".into(),
         lag: Some("P0D"),
         launched: Some((TARGET.into(), CUTOVER_JOB.into())),
@@ -280,9 +290,11 @@ fn fresh() -> World {
         right_sizing: "NONE".into(),
         copy_private_ip: false,
         names: BTreeMap::from([(key("app.example.com", "A"), value(300, "192.0.2.10"))]),
+        private_zones: false,
         aliases: vec![],
         unsettled: vec![],
         power: "running".into(),
+        replicates: true,
         hangs: false,
         cmdb: json!({"sys_id": "abc", "ip_address": "192.0.2.10", "name": "web-01"}),
         cmf_status: "Landfall: preparing".into(),

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_route53::operation::{
     change_resource_record_sets as change, get_change, list_resource_record_sets as list,
+    test_dns_answer,
 };
 use aws_sdk_route53::primitives::DateTime;
 use aws_sdk_route53::types::{
@@ -125,6 +126,36 @@ pub(crate) fn route53(world: &Arc<Mutex<World>>) -> aws_sdk_route53::Client {
                     Ok(change::ChangeResourceRecordSetsOutput::builder()
                         .change_info(info)
                         .build())
+                }
+            ),
+            &rule!(
+                world,
+                Client::test_dns_answer,
+                test_dns_answer::TestDNSAnswerError,
+                "TestDNSAnswer",
+                |w, input| {
+                    let (name, kind) = (input.record_name().unwrap(), input.record_type().unwrap());
+                    let zone = input.hosted_zone_id().unwrap();
+                    if w.private_zones {
+                        return Err(code!(test_dns_answer::TestDNSAnswerError, "InvalidInput"));
+                    }
+                    let key = (zone.to_owned(), name.to_owned(), kind.as_str().to_owned());
+                    let found = w.names.get(&key);
+                    let code = if found.is_some() {
+                        "NOERROR"
+                    } else {
+                        "NXDOMAIN"
+                    };
+                    let data = found.map(|value| value.values.clone());
+                    Ok(test_dns_answer::TestDnsAnswerOutput::builder()
+                        .nameserver("ns-1.example.com")
+                        .record_name(name)
+                        .record_type(kind.clone())
+                        .set_record_data(Some(data.unwrap_or_default()))
+                        .response_code(code)
+                        .protocol("UDP")
+                        .build()
+                        .unwrap())
                 }
             ),
             &rule!(

@@ -133,6 +133,21 @@ pub(crate) fn dynamodb(world: &Arc<Mutex<World>>) -> aws_sdk_dynamodb::Client {
                 update::UpdateItemError,
                 "UpdateItem",
                 |w, input| {
+                    if let Some(sums) = input.update_expression().unwrap().strip_prefix("ADD ") {
+                        let names = input.expression_attribute_names().unwrap();
+                        let values = input.expression_attribute_values().unwrap();
+                        let item = w.items.entry(key_of(input.key().unwrap())).or_default();
+                        for (name, value) in sums.split(", ").map(|it| it.split_once(' ').unwrap())
+                        {
+                            let number = |value: &AttributeValue| {
+                                value.as_n().unwrap().parse::<u64>().unwrap()
+                            };
+                            let before = item.get(&names[name]).map_or(0, number);
+                            let sum = (before + number(&values[value])).to_string();
+                            item.insert(names[name].clone(), AttributeValue::N(sum));
+                        }
+                        return Ok(update::UpdateItemOutput::builder().build());
+                    }
                     assert_eq!(
                         input.update_expression(),
                         Some(

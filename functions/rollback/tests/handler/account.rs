@@ -141,7 +141,7 @@ async fn a_role_that_is_not_even_named_is_not_waited_for() {
     // The person who looks is told what is left to undo.
     let evidence = &world.events.last().unwrap().1["evidence"];
     assert_eq!(evidence["done"], json!([]));
-    assert_eq!(evidence["notDone"].as_array().unwrap().len(), 10);
+    assert_eq!(evidence["notDone"].as_array().unwrap().len(), 11);
     assert_eq!(world.record().failure.unwrap().message, "no such zone");
 }
 

@@ -48,7 +48,7 @@ async fn nothing_is_touched_and_the_record_says_why() {
     let because = "the rollback died: States.Timeout: Rollback did not finish in its time";
     assert_eq!(evidence["because"], because);
     let plan = evidence["plan"]["compensations"].as_array().unwrap();
-    assert_eq!(plan.len(), 10);
+    assert_eq!(plan.len(), 11);
 }
 
 #[tokio::test]

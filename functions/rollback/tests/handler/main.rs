@@ -12,6 +12,7 @@
 mod account;
 mod freeze;
 mod launches;
+mod orders;
 mod own;
 mod stage;
 mod undo;

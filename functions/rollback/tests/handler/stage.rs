@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use landfall_common::state::wait::{Phase, Wait, WaitKind};
+use landfall_domain::gate::{Gate, GateRecord};
 use landfall_domain::record::{DnsChange, DnsValue, LaunchAction};
 use landfall_domain::{ErrorName, StageError, Status};
 use rollback::{Deps, handle};
@@ -35,8 +36,24 @@ impl Stage {
         Self { parts, deps }
     }
 
-    /// A migration that failed in the middle of finalize: everything was moved but the point of no return.
+    /// A migration that failed in the middle of finalize: everything was moved but the point of no return. Whoever had
+    /// to agree has agreed.
     pub(crate) async fn moved() -> Self {
+        let stage = Self::unapproved().await;
+        stage.parts.change_record(|record| {
+            record.gates.push(GateRecord {
+                gate: Gate::Rollback,
+                opened_at: world::NOW.into(),
+                answers: vec![],
+                escalated_at: None,
+                granted_at: Some(world::NOW.into()),
+            });
+        });
+        stage
+    }
+
+    /// The same, before anybody was asked.
+    pub(crate) async fn unapproved() -> Self {
         let stage = Self::new().await;
         let name = |name: &str, kind: &str| ("Z1".to_owned(), name.to_owned(), kind.to_owned());
         let value = |ttl, value: &str| DnsValue {

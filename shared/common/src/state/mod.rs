@@ -8,8 +8,10 @@
 //! | | `WAIT#<kind>`, `INTENT#<action>#<attempt>` | what waits, with its task token ([`wait`]) |
 //! | `CLAIM#…` | `CLAIM` | which migration has a server, or an address ([`claim`]) |
 //! | `LEASE#<name>` | `LEASE` | who may launch now ([`lease`]) |
+//! | `ESTIMATES` | `ROLLBACK` | how long compensations took in the past |
 
 pub mod claim;
+mod estimate;
 pub mod item;
 mod launch;
 pub mod lease;

@@ -1,0 +1,123 @@
+//! What people have a say in: whether a risky rollback begins, and what ends a migration that nothing failed.
+
+use landfall_domain::Status;
+use landfall_domain::control::{Order, Purpose};
+use landfall_domain::record::LaunchAction;
+
+use crate::stage::Stage;
+use crate::world::{self, TARGET};
+
+fn order() -> Order {
+    Order {
+        by: "arn:aws:iam::123456789012:user/olga".into(),
+        reason: "the users cannot log in".into(),
+        at: world::NOW.into(),
+    }
+}
+
+#[tokio::test]
+async fn a_risky_rollback_waits_for_its_gate_and_touches_nothing_before() {
+    let stage = Stage::unapproved().await;
+    let before = stage.parts.world().outside();
+    for _ in 0..2 {
+        let answer = stage.run(world::NOW).await.unwrap();
+        assert_eq!(answer["approvalWanted"], true);
+        assert_eq!(answer["status"], "FINALIZING");
+    }
+    let world = stage.parts.world();
+    assert_eq!(world.outside(), before);
+    assert!(world.events.is_empty(), "{:?}", world.event_types());
+    let record = world.record();
+    assert_eq!(record.failure.unwrap().message, "no such zone");
+    assert_eq!(record.rollback, None);
+}
+
+#[tokio::test]
+async fn a_rollback_that_nobody_notices_asks_nobody() {
+    let stage = Stage::new().await;
+    let answer = stage.finish().await.unwrap();
+    assert_eq!(answer["status"], "ROLLED_BACK");
+    assert_eq!(answer["approvalWanted"], false);
+}
+
+#[tokio::test]
+async fn an_emergency_asks_nobody_and_says_so() {
+    let stage = Stage::unapproved().await;
+    stage
+        .parts
+        .change_record(|record| record.control.emergency = Some(order()));
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+    stage.assert_undone("");
+    let world = stage.parts.world();
+    let (event, detail) = &world.events[0];
+    assert_eq!(event, "RollbackStarted");
+    assert_eq!(detail["reasonCode"], "EMERGENCY");
+    assert_eq!(detail["evidence"]["emergency"]["by"], order().by);
+}
+
+#[tokio::test]
+async fn a_cancelled_migration_is_undone_and_ends_cancelled() {
+    for (stage, undone) in [
+        (Stage::moved().await, true),
+        (Stage::before_launch(LaunchAction::Test).await, false),
+    ] {
+        stage
+            .parts
+            .change_record(|record| record.control.cancel = Some(order()));
+        assert_eq!(stage.finish().await.unwrap()["status"], "CANCELLED");
+        let world = stage.parts.world();
+        let (event, detail) = world.events.last().unwrap();
+        assert_eq!(event, "MigrationCancelled");
+        assert_eq!(detail["reasonCode"], "Cancelled");
+        assert_eq!(detail["evidence"]["order"]["reason"], order().reason);
+        let done = detail["evidence"]["done"].as_array().unwrap();
+        assert_eq!(!done.is_empty(), undone);
+        assert_eq!(world.record().status, Status::Cancelled);
+        if undone {
+            assert_eq!(world.instances[TARGET].state, "terminated");
+        }
+    }
+}
+
+/// An attempt that undoes what the one before did, whose record it has.
+async fn ordered() -> Stage {
+    let stage = Stage::moved().await;
+    stage.parts.change_record(|record| {
+        record.purpose = Purpose::Rollback;
+        record.status = Status::Requested;
+        record.failure = None;
+    });
+    stage
+}
+
+#[tokio::test]
+async fn an_attempt_that_has_ended_is_undone_by_order() {
+    let stage = ordered().await;
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+    // Its target was protected by the finalize of the attempt before.
+    stage.assert_undone("");
+}
+
+#[tokio::test]
+async fn after_the_point_of_no_return_an_order_undoes_what_can_be() {
+    let stage = ordered().await;
+    stage.parts.world().lifecycle = "CUTOVER".into();
+    stage.parts.change_record(|record| {
+        record.done.finalized_at = Some("2026-11-21T11:30:00Z".into());
+    });
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+    let world = stage.parts.world();
+    assert_eq!(world.power, "running");
+    assert_eq!(world.name("app.example.com", "A").unwrap().ttl, 300);
+    assert_eq!(world.cmdb["ip_address"], "192.0.2.10");
+    assert_eq!(world.cmf_status, "Not started");
+    assert_eq!(world.instances[TARGET].state, "running", "the target stays");
+    assert_eq!(world.lifecycle, "CUTOVER");
+    let record = world.record();
+    let hand_over = record.hand_over.unwrap();
+    assert!(hand_over.irreversible[0].contains("FinalizeCutover"));
+    assert!(hand_over.by_hand.is_empty() && hand_over.not_done.is_empty());
+    assert_eq!(hand_over.kept, ["the target instance"]);
+    let evidence = &world.events.last().unwrap().1["evidence"];
+    assert_eq!(evidence["irreversible"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,395 @@
+//! The plan of what was done, and how it is carried out.
+
+use jiff::Timestamp;
+
+use super::{Compensation, Estimates, HandOver, PastRuns, Progress, Risk, RollbackPlan, TRIES};
+use crate::record::tests::record;
+use crate::record::{
+    AgentCommand, DnsChange, EncryptionKeyChange, LaunchAction, LaunchTemplateChange,
+    MigrationRecord, PreviousStatus,
+};
+use crate::status::Status;
+
+fn plan(record: &MigrationRecord) -> RollbackPlan {
+    super::plan(record, &Estimates::default())
+}
+
+use crate::record::Launch;
+
+fn launch(job: &str) -> Launch {
+    Launch {
+        job_id: job.into(),
+        settings_digest: String::new(),
+        started_at: String::new(),
+        instance_id: None,
+        verified_at: None,
+    }
+}
+
+fn names(record: &MigrationRecord) -> Vec<&'static str> {
+    plan(record)
+        .compensations
+        .iter()
+        .map(|step| step.compensation.name())
+        .collect()
+}
+
+#[test]
+fn nothing_done_nothing_undone() {
+    assert_eq!(plan(&record()), RollbackPlan::default());
+}
+
+#[test]
+fn an_installed_agent_is_kept_and_said_so() {
+    let mut record = record();
+    record.done.agent_command = Some(AgentCommand {
+        command_id: "c".into(),
+        instance_id: "mi-1".into(),
+    });
+    assert!(plan(&record).compensations.is_empty());
+    assert_eq!(plan(&record).kept.len(), 1);
+}
+
+#[test]
+fn whoever_was_told_to_power_the_source_off_is_told_to_power_it_on() {
+    let mut record = record();
+    assert!(record.request.controlled_source().is_none());
+    assert!(plan(&record).kept.is_empty(), "nobody was told yet");
+    record.status = Status::Finalizing;
+    let told = &plan(&record).kept[0];
+    assert!(
+        told.contains("left to a person") && told.contains("power it on"),
+        "{told}"
+    );
+    record.request.source_control = serde_json::from_value(serde_json::json!({
+        "kind": "ec2", "instanceId": "i-1", "region": "eu-west-1"
+    }))
+    .unwrap();
+    assert!(plan(&record).kept.is_empty(), "somebody else's power-off");
+}
+
+#[test]
+fn a_server_s_status_in_cmf_goes_back_and_its_wave_s_does_not() {
+    let mut record = record();
+    let before = |id: &str, previous: &str| {
+        Some(PreviousStatus {
+            id: id.into(),
+            previous: previous.into(),
+        })
+    };
+    record.done.cmf = before("7", "Ready");
+    record.done.cmf_wave = before("3", "Planning");
+    assert_eq!(names(&record), ["RESTORE_CMF"]);
+    let kept = &plan(&record).kept;
+    assert!(
+        kept[0].contains("the wave 3") && kept[0].contains("Planning"),
+        "{kept:?}"
+    );
+}
+
+#[test]
+fn a_key_that_was_changed_stays_and_the_history_says_why() {
+    let mut record = record();
+    record.done.encryption_key = Some(EncryptionKeyChange {
+        previous: None,
+        key: "arn:new".into(),
+        changed_at: "2026-01-01T00:00:00Z".into(),
+    });
+    let plan = plan(&record);
+    assert!(plan.compensations.is_empty());
+    let said = &plan.kept[0];
+    assert!(
+        said.contains("arn:new") && said.contains("default key"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_lifecycle_is_left_before_the_target_goes() {
+    let mut record = record();
+    record.done.test = Some(launch("mgnjob-1"));
+    assert_eq!(names(&record), ["REVERT_LIFECYCLE", "TERMINATE_TARGET"]);
+}
+
+#[test]
+fn a_cutover_after_a_verified_test_goes_back_to_ready_for_cutover() {
+    let mut record = record();
+    let to = |record: &MigrationRecord| match &plan(record).compensations[0].compensation {
+        Compensation::RevertLifecycle { to, .. } => to.clone(),
+        other => panic!("{other:?}"),
+    };
+    record.done.cutover = Some(launch("mgnjob-2"));
+    assert_eq!(to(&record), "READY_FOR_TEST");
+    record.done.test = Some(Launch {
+        verified_at: Some("x".into()),
+        ..launch("mgnjob-1")
+    });
+    assert_eq!(to(&record), "READY_FOR_CUTOVER");
+    assert!(
+        plan(&record)
+            .compensations
+            .iter()
+            .any(|step| step.compensation
+                == Compensation::TerminateTarget {
+                    action: LaunchAction::Cutover,
+                    job_id: "mgnjob-2".into()
+                })
+    );
+}
+
+#[test]
+fn mgn_s_own_settings_come_back_before_the_template() {
+    let mut record = record();
+    record.done.right_sizing = Some("BASIC".into());
+    record.done.copied_private_ip = true;
+    record.done.launch_template = Some(LaunchTemplateChange {
+        template_id: "lt-1".into(),
+        previous_version: 1,
+        version: 2,
+    });
+    assert_eq!(
+        names(&record),
+        [
+            "RESTORE_RIGHT_SIZING",
+            "RESTORE_COPY_PRIVATE_IP",
+            "RESTORE_LAUNCH_TEMPLATE"
+        ]
+    );
+}
+
+#[test]
+fn a_server_that_was_moved_on_untested_goes_back_even_without_a_launch() {
+    let mut record = record();
+    record.done.moved_to_cutover = true;
+    let back = Compensation::RevertLifecycle {
+        action: LaunchAction::Cutover,
+        to: "READY_FOR_TEST".into(),
+    };
+    assert_eq!(plan(&record).compensations.len(), 1);
+    assert_eq!(plan(&record).compensations[0].compensation, back);
+    record.done.cutover = Some(launch("mgnjob-2"));
+    // Whatever was tested, it came from READY_FOR_TEST.
+    record.done.test = Some(Launch {
+        verified_at: Some("x".into()),
+        ..launch("mgnjob-1")
+    });
+    assert_eq!(plan(&record).compensations[0].compensation, back);
+    assert_eq!(names(&record), ["REVERT_LIFECYCLE", "TERMINATE_TARGET"]);
+    record.done.finalized_at = Some("x".into());
+    assert!(names(&record).is_empty(), "CUTOVER is for good");
+}
+
+/// A migration that failed in the middle of its finalize.
+fn moved() -> MigrationRecord {
+    let mut record = record();
+    record.status = Status::Finalizing;
+    record.source_server_id = Some("s-1".into());
+    record.done.cutover = Some(launch("mgnjob-2"));
+    record.done.source_powered_off_at = Some("x".into());
+    record.done.cmdb_previous = Some(serde_json::json!({"ip_address": "192.0.2.10"}));
+    record.done.cmf = Some(PreviousStatus {
+        id: "7".into(),
+        previous: "Ready".into(),
+    });
+    record.done.right_sizing = Some("BASIC".into());
+    record.done.launch_template = Some(LaunchTemplateChange {
+        template_id: "lt-1".into(),
+        previous_version: 1,
+        version: 2,
+    });
+    let change = DnsChange {
+        hosted_zone_id: "Z".into(),
+        name: "a".into(),
+        record_type: "A".into(),
+        previous: None,
+        value: crate::record::DnsValue {
+            ttl: 60,
+            values: vec![],
+        },
+    };
+    record.done.dns = vec![
+        change.clone(),
+        DnsChange {
+            name: "b".into(),
+            ..change
+        },
+    ];
+    record
+}
+
+#[test]
+fn users_come_back_to_the_source_before_anything_else_and_what_is_independent_has_no_order() {
+    let plan = plan(&moved());
+    let order: Vec<(&str, Vec<&str>)> = plan
+        .compensations
+        .iter()
+        .map(|step| {
+            let after = step.after.iter().map(String::as_str).collect();
+            (step.id.as_str(), after)
+        })
+        .collect();
+    let (a, b) = ("RESTORE_DNS A a Z", "RESTORE_DNS A b Z");
+    assert_eq!(
+        order,
+        [
+            ("POWER_ON_SOURCE", vec![]),
+            (b, vec!["POWER_ON_SOURCE"]),
+            (a, vec!["POWER_ON_SOURCE"]),
+            ("CHECK_TRAFFIC", vec![b, a]),
+            ("RESTORE_CMDB", vec!["CHECK_TRAFFIC"]),
+            ("REVERT_LIFECYCLE", vec!["CHECK_TRAFFIC"]),
+            ("TERMINATE_TARGET", vec!["REVERT_LIFECYCLE"]),
+            ("RESTORE_RIGHT_SIZING", vec!["REVERT_LIFECYCLE"]),
+            ("RESTORE_LAUNCH_TEMPLATE", vec!["RESTORE_RIGHT_SIZING"]),
+            ("RESTORE_CMF", vec!["CHECK_TRAFFIC"]),
+        ]
+    );
+}
+
+#[test]
+fn the_replication_ends_last_and_only_where_the_request_says_so() {
+    let mut record = moved();
+    assert!(!names(&record).contains(&"STOP_REPLICATION"));
+    record.request.policy =
+        serde_json::from_value(serde_json::json!({"rollback": {"replication": "stop"}})).unwrap();
+    let stopped = plan(&record);
+    let step = stopped
+        .compensations
+        .iter()
+        .find(|step| step.id == "STOP_REPLICATION");
+    assert_eq!(
+        step.unwrap().after,
+        [
+            "TERMINATE_TARGET",
+            "RESTORE_RIGHT_SIZING",
+            "RESTORE_LAUNCH_TEMPLATE"
+        ]
+    );
+    record.done.finalized_at = Some("x".into());
+    assert!(
+        !names(&record).contains(&"STOP_REPLICATION"),
+        "it has ended"
+    );
+}
+
+#[test]
+fn a_rollback_is_risky_from_when_users_may_have_worked_on_the_target() {
+    let mut record = record();
+    assert_eq!(plan(&record).risk(), None);
+    record.done.test = Some(launch("mgnjob-1"));
+    assert_eq!(plan(&record).risk(), Some(Risk::Low));
+    record.done.cutover = Some(launch("mgnjob-2"));
+    assert_eq!(plan(&record).risk(), Some(Risk::Medium));
+    assert!(!plan(&record).is_risky());
+    assert!(plan(&moved()).is_risky());
+}
+
+#[test]
+fn an_estimate_is_the_mean_of_past_runs_and_independent_ones_count_once() {
+    let plain = plan(&moved());
+    // 300 power, 60 DNS, 10 traffic, 30 lifecycle, 300 target.
+    assert_eq!(plain.estimate_seconds, 700);
+    let mut past = Estimates::default();
+    let runs = PastRuns {
+        runs: 4,
+        seconds: 100,
+    };
+    past.0.insert("POWER_ON_SOURCE".into(), runs);
+    let learnt = super::plan(&moved(), &past);
+    assert_eq!(learnt.compensations[0].estimate_seconds, 25);
+    assert_eq!(learnt.estimate_seconds, 425);
+    past.0.insert("POWER_ON_SOURCE".into(), PastRuns::default());
+    assert_eq!(super::plan(&moved(), &past), plain, "no run, no mean");
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn ids(progress: &Progress, plan: &RollbackPlan, tried: &[&str]) -> Vec<String> {
+    let tried: Vec<String> = tried.iter().map(|&id| id.to_owned()).collect();
+    let ready = progress.ready(plan, &tried).into_iter();
+    ready.map(|step| step.id.clone()).collect()
+}
+
+#[test]
+fn what_is_given_up_keeps_back_what_comes_after_it_and_nothing_else() {
+    let plan = plan(&moved());
+    let mut progress = Progress::default();
+    assert_eq!(ids(&progress, &plan, &[]), ["POWER_ON_SOURCE"]);
+    assert!(ids(&progress, &plan, &["POWER_ON_SOURCE"]).is_empty());
+    progress.done("POWER_ON_SOURCE", "vm-1 runs", at(0), at(90));
+    let names = ["RESTORE_DNS A b Z", "RESTORE_DNS A a Z"];
+    assert_eq!(ids(&progress, &plan, &[]), names);
+    for id in names.into_iter().chain(["CHECK_TRAFFIC"]) {
+        progress.done(id, "", at(90), at(91));
+    }
+    let after = ["RESTORE_CMDB", "REVERT_LIFECYCLE", "RESTORE_CMF"];
+    assert_eq!(ids(&progress, &plan, &[]), after);
+    for time in 1..=TRIES {
+        assert!(!progress.is_given_up("REVERT_LIFECYCLE"), "{time}");
+        progress.refused("REVERT_LIFECYCLE", "no", false, at(100));
+    }
+    assert!(progress.is_given_up("REVERT_LIFECYCLE"));
+    assert_eq!(ids(&progress, &plan, &[]), ["RESTORE_CMDB", "RESTORE_CMF"]);
+    progress.waits("RESTORE_CMF", "slow", true, at(100));
+    assert!(progress.is_given_up("RESTORE_CMF"));
+    progress.done("RESTORE_CMDB", "", at(100), at(101));
+    assert!(ids(&progress, &plan, &[]).is_empty());
+    assert!(!progress.is_complete(&plan));
+    assert_eq!(progress.steps["POWER_ON_SOURCE"].took_seconds(), Some(90));
+    let stored = serde_json::to_value(&progress).unwrap();
+    let read: Progress = serde_json::from_value(stored).unwrap();
+    assert_eq!(read, progress);
+}
+
+#[test]
+fn the_hand_over_says_what_is_done_what_is_not_and_what_to_do() {
+    let record = moved();
+    let plan = plan(&record);
+    let mut progress = Progress::default();
+    progress.done("POWER_ON_SOURCE", "vm-1 was started", at(0), at(1));
+    progress.done("RESTORE_DNS A b Z", "it was put back", at(1), at(2));
+    progress.refused("RESTORE_DNS A a Z", "Route 53 said no", false, at(2));
+    progress.refused("RESTORE_DNS A a Z", "Route 53 said no", false, at(2));
+    let text = HandOver::of(&record, &plan, &progress, "RESTORE_DNS was refused").text();
+    for line in [
+        "The rollback was not completed: RESTORE_DNS was refused.",
+        "  - POWER_ON_SOURCE: vm-1 was started",
+        "  - RESTORE_DNS A a Z: refused 2 times: Route 53 said no",
+        "  - CHECK_TRAFFIC: not tried: it comes after RESTORE_DNS A a Z",
+        "  1. Remove A a in the hosted zone Z: there was none before.",
+        "  4. In MGN, revert the lifecycle of the source server s-1 to READY_FOR_TEST.",
+        "  7. In EC2, make version 1 of the launch template lt-1 its default.",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("Power on the source"), "it is done: {text}");
+}
+
+#[test]
+fn after_the_point_of_no_return_users_can_still_go_back_and_the_target_stays() {
+    let mut record = record();
+    record.done.cutover = Some(launch("mgnjob-2"));
+    record.done.finalized_at = Some("2026-01-01T00:00:00Z".into());
+    let plan = plan(&record);
+    assert!(plan.compensations.is_empty());
+    assert_eq!(plan.irreversible.len(), 1);
+    assert_eq!(plan.kept, ["the target instance"]);
+}
+
+#[test]
+fn what_can_be_undone_after_the_point_of_no_return_is_still_planned() {
+    let mut record = moved();
+    record.done.finalized_at = Some("2026-01-01T00:00:00Z".into());
+    let wanted = [
+        "POWER_ON_SOURCE",
+        "RESTORE_DNS",
+        "RESTORE_DNS",
+        "CHECK_TRAFFIC",
+        "RESTORE_CMDB",
+        "RESTORE_CMF",
+    ];
+    assert_eq!(names(&record), wanted);
+    assert!(plan(&record).irreversible[0].contains("FinalizeCutover"));
+}
