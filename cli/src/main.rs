@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use landfall_cli::commands::control::{self, Order};
-use landfall_cli::commands::{callbacks, demo, status, submit, validate, watch};
+use landfall_cli::commands::{callbacks, demo, rollback, status, submit, validate, watch};
 use landfall_cli::output::print;
 use landfall_cli::{CliError, Exit, stack};
 
@@ -18,6 +18,7 @@ Examples:
   landfall watch --wave wave-3 --until-done        follow a wave to its end
   landfall status mig-12345                        what happened to one server
   landfall callbacks list                          reports that no receiver took
+  landfall rollback mig-12345 --plan               what a rollback of it would do
 
 Which deployment: the flags --queue-url, --table, --validate-function and --region; else LANDFALL_REQUEST_QUEUE_URL,
 LANDFALL_TABLE and LANDFALL_VALIDATE_FUNCTION; else the local stack of this folder or one above it (.landfall/stack.json); else `terraform output` of ./terraform.
@@ -125,6 +126,24 @@ Your credentials need sqs:GetQueueUrl, ReceiveMessage, ChangeMessageVisibility a
 lambda:InvokeFunction on the function <prefix>-callback.
 
 Exit codes: 0 all that were meant are delivered; 1 some are not; 3 none of that ID lies there.";
+const ROLLBACK_EXAMPLES: &str = "\
+Examples:
+  landfall rollback mig-12345 --plan               what would be undone, in which order, with risks and estimates
+  landfall rollback mig-12345 --plan --json | jq '.plan.compensations[] | {id, after, risk}'
+  landfall rollback mig-12345 --reason 'the month-end run fails on the target'
+  landfall rollback mig-12345 --emergency --reason 'INC0042: customers cannot pay'
+
+With --plan nothing is changed: the plan is read from the record. Of a rollback that runs, each step says how it stands, and
+of one that could not go on, what is left to do by hand.
+Without it, a migration that is under way is cancelled; for one that is SUCCEEDED or FROZEN an attempt begins that undoes what
+can be undone. A risky rollback asks the approvers of the gate rollback, where there are any; --emergency asks nobody, and
+that stands in the history with your name.
+
+Your credentials need lambda:InvokeFunction on the deployment's function <prefix>-rollback for --plan, else
+execute-api:Invoke on POST /orders of the operators' API (output operator_api_arn).
+
+Exit codes: 0 shown, or begun; 1 refused, or the deployment could not be asked; 2 the command line or the reason is wrong;
+3 there is no such migration.";
 
 const UP_EXAMPLES: &str = "\
 Examples:
@@ -213,6 +232,9 @@ enum Command {
     /// Look at callbacks that could not be delivered, and deliver them again.
     #[command(after_help = CALLBACKS_EXAMPLES)]
     Callbacks(callbacks::CallbacksArgs),
+    /// Show what a rollback of a migration would do, or how far it is.
+    #[command(after_help = ROLLBACK_EXAMPLES)]
+    Rollback(rollback::RollbackArgs),
     /// Migrate a small mixed wave on the local stack, from nothing to the closing table.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(demo::DemoArgs),
@@ -272,6 +294,7 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Retry(args) => control::order(&args, Order::Retry, &cli.root).await,
         Command::Release(args) => control::order(&args, Order::Release, &cli.root).await,
         Command::Callbacks(args) => Box::pin(callbacks::run(&args, &cli.root)).await,
+        Command::Rollback(args) => rollback::run(&args, &cli.root).await,
         Command::Demo(args) => Box::pin(demo::run(&args, &cli.root)).await,
     }
 }

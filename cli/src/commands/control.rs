@@ -319,6 +319,19 @@ fn json_of((id, reply): &(String, Reply)) -> Value {
 }
 
 impl Which {
+    /// One migration.
+    pub fn one(id: &str, tenant: &str, reason: &str, json: bool, target: &TargetArgs) -> Self {
+        Self {
+            ids: vec![id.to_owned()],
+            wave: None,
+            except: Vec::new(),
+            reason: reason.to_owned(),
+            tenant: tenant.to_owned(),
+            json,
+            target: target.clone(),
+        }
+    }
+
     /// The IDs that are meant, each once.
     async fn ids(
         &self,

@@ -3,6 +3,7 @@
 pub mod callbacks;
 pub mod control;
 pub mod demo;
+pub mod rollback;
 pub mod status;
 pub mod submit;
 pub mod validate;

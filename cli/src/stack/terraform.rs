@@ -130,7 +130,7 @@ fn base(layout: &Layout, terraform: &OsStr, mirror: Option<&Path>) -> Command {
 /// What `environments/local.tfvars` cannot know.
 fn variables(deployment: &Deployment) -> Vec<(&'static str, OsString)> {
     let simulator = &deployment.simulator_url;
-    let endpoints = ["MGN", "SSM", "EC2", "IAM", "SERVICE_QUOTAS"].map(|service| {
+    let endpoints = ["MGN", "SSM", "EC2", "IAM", "ROUTE_53", "SERVICE_QUOTAS"].map(|service| {
         (
             format!("AWS_ENDPOINT_URL_{service}"),
             Value::from(simulator.as_str()),
@@ -345,6 +345,7 @@ mod tests {
                 "AWS_ENDPOINT_URL_EC2",
                 "AWS_ENDPOINT_URL_IAM",
                 "AWS_ENDPOINT_URL_MGN",
+                "AWS_ENDPOINT_URL_ROUTE_53",
                 "AWS_ENDPOINT_URL_SERVICE_QUOTAS",
                 "AWS_ENDPOINT_URL_SSM"
             ]

@@ -136,6 +136,27 @@ impl Validator {
             function: place.value,
         })
     }
+
+    /// Another function of the same deployment, by the name of its folder: Terraform gives all names one prefix.
+    ///
+    /// # Errors
+    /// The name of this one does not end as Terraform gives it.
+    pub fn beside(mut self, folder: &str) -> Result<Self, CliError> {
+        let Some(prefix) = self.function.strip_suffix(place::VALIDATOR) else {
+            return Err(CliError::new(
+                format!(
+                    "the name of the function {folder} does not follow from {:?}",
+                    self.function
+                ),
+                format!(
+                    "Pass a --validate-function whose name ends in {}, or --table or --queue-url instead.",
+                    place::VALIDATOR
+                ),
+            ));
+        };
+        self.function = format!("{prefix}{folder}");
+        Ok(self)
+    }
 }
 
 /// A client that waits for a function's answer.

@@ -12,7 +12,7 @@ use crate::error::CliError;
 use crate::stack::{REGION, StackInfo};
 
 /// The function that checks requests, by the name of its folder.
-const VALIDATOR: &str = "validate-input";
+pub(super) const VALIDATOR: &str = "validate-input";
 
 /// What a command needs of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,6 +46,11 @@ impl Proxy {
         &self.endpoint
     }
 
+    /// The client that reaches it.
+    pub(crate) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
     /// Passes a request on as one of an account and Region, with `aliases` (alias → real) replaced on the way there and back.
     pub(crate) async fn pass(
         &self,

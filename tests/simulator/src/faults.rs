@@ -117,12 +117,13 @@ pub struct Rule {
 }
 
 /// The services whose calls a rule can meet.
-pub const SERVICES: [&str; 10] = [
+pub const SERVICES: [&str; 11] = [
     "mgn",
     "ssm",
     "servicequotas",
     "ec2",
     "iam",
+    "route53",
     "events",
     "cmf",
     "cmdb",

@@ -47,6 +47,36 @@ pub(crate) fn headers(
     protocol: Protocol<'_>,
     body: &[u8],
 ) -> Result<Vec<(String, String)>, String> {
+    let own = protocol.headers();
+    let signed = signature(
+        "POST",
+        url,
+        account,
+        (region, protocol.service()),
+        &own,
+        body,
+    )?;
+    let mut headers: Vec<(String, String)> = own
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    headers.extend(signed);
+    Ok(headers)
+}
+
+/// The headers of a signed `GET` without a body, with the local stack's own credentials.
+pub(crate) fn get(url: &str, region: &str, service: &str) -> Result<Vec<(String, String)>, String> {
+    signature("GET", url, None, (region, service), &[], b"")
+}
+
+fn signature(
+    method: &str,
+    url: &str,
+    account: Option<&str>,
+    (region, service): (&str, &str),
+    own: &[(&'static str, String)],
+    body: &[u8],
+) -> Result<Vec<(String, String)>, String> {
     let key = |name: &str| std::env::var(name).unwrap_or_else(|_| "test".to_owned());
     let identity = Credentials::new(
         account.map_or_else(|| key("AWS_ACCESS_KEY_ID"), str::to_owned),
@@ -59,15 +89,14 @@ pub(crate) fn headers(
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
-        .name(protocol.service())
+        .name(service)
         .time(SystemTime::now())
         .settings(SigningSettings::default())
         .build()
         .map_err(|error| error.to_string())?
         .into();
-    let own = protocol.headers();
     let request = SignableRequest::new(
-        "POST",
+        method,
         url,
         own.iter().map(|(name, value)| (*name, value.as_str())),
         SignableBody::Bytes(body),
@@ -76,14 +105,8 @@ pub(crate) fn headers(
     let (instructions, _) = sign(request, &params)
         .map_err(|error| error.to_string())?
         .into_parts();
-    let mut headers: Vec<(String, String)> = own
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-        .collect();
-    headers.extend(
-        instructions
-            .headers()
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-    );
-    Ok(headers)
+    Ok(instructions
+        .headers()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
 }

@@ -3,6 +3,7 @@
 mod aws;
 mod health;
 mod reply;
+mod route53;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,6 +56,13 @@ pub(crate) async fn route(State(sim): State<Arc<Sim>>, request: Request) -> Resp
         "sources" if method == "GET" => plain(&health::source(&sim.world(), rest)),
         "cmf" | "cmdb" | "azure" | "vsphere" => {
             source(&sim, first, method, rest, &query, &parts.headers, &body).await
+        }
+        _ if path.starts_with(route53::PREFIX) => {
+            let address = parts
+                .uri
+                .path_and_query()
+                .map_or(path.as_str(), |it| it.as_str());
+            route53::answer(&sim, method, address, &query, &parts.headers, &body).await
         }
         _ => aws::answer(&sim, method, &path, &query, &parts.headers, &body).await,
     }
