@@ -78,8 +78,11 @@ const STATUS_EXAMPLES: &str = "\
 Examples:
   landfall status mig-12345
   landfall status mig-12345 --json | jq .record.done
+  landfall status --wave wave-3                    where each server stands, and how long its users were without it
+  landfall status --wave wave-3 --json | jq .times.outageSeconds
 
-The timeline is checked: each entry holds the hash of the one before it.
+The timeline is checked: each entry holds the hash of the one before it. An outage counts from the cutover launch: what is
+written on the source after it does not arrive.
 
 Exit codes: 0 found; 1 the table cannot be read, or the history was changed; 3 there is no such migration.";
 
@@ -205,7 +208,7 @@ enum Command {
     /// Follow migrations live.
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(watch::WatchArgs),
-    /// Show the record and the timeline of one migration.
+    /// Show the record and the timeline of one migration, or how a wave stands.
     #[command(after_help = STATUS_EXAMPLES)]
     Status(status::StatusArgs),
     /// Agree at a gate that asks you.

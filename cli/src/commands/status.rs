@@ -1,4 +1,4 @@
-//! `landfall status`: everything known of one migration.
+//! `landfall status`: everything known of one migration, or how a wave stands.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use landfall_domain::StageError;
 use crate::error::{CliError, Exit};
 use crate::output::text::{Palette, clean};
 use crate::output::timeline::Story;
+use crate::output::wave::Wave;
 use crate::output::{print, print_json};
 use crate::target::{Records, TargetArgs};
 
@@ -17,8 +18,11 @@ use crate::target::{Records, TargetArgs};
 #[derive(Args, Debug)]
 pub struct StatusArgs {
     /// The `migrationId` of the request.
-    #[arg(value_name = "ID")]
-    id: String,
+    #[arg(value_name = "ID", required_unless_present = "wave")]
+    id: Option<String>,
+    /// All migrations of this wave instead, with their outages and how long each phase took.
+    #[arg(long, value_name = "WAVE", conflicts_with = "id")]
+    wave: Option<String>,
     /// The tenant.
     #[arg(long, default_value = landfall_domain::request::DEFAULT_TENANT)]
     tenant: String,
@@ -32,7 +36,42 @@ pub struct StatusArgs {
 /// Runs the command.
 pub async fn run(args: &StatusArgs, root: &Path) -> Result<Exit, CliError> {
     let records = Records::find(&args.target, root).await?;
-    let key = Key::new(&args.tenant, &args.id);
+    match (&args.id, &args.wave) {
+        (Some(id), _) => of_one(args, id, &records).await,
+        (None, wave) => of_wave(args, wave.as_deref().unwrap_or_default(), &records).await,
+    }
+}
+
+async fn of_wave(args: &StatusArgs, name: &str, records: &Records) -> Result<Exit, CliError> {
+    let found = records.store.by_wave(&args.tenant, name, None).await;
+    let mut found = found.map_err(|error| CliError::of_call(&error, records.advice))?;
+    found.sort_by(|a, b| a.migration_id.cmp(&b.migration_id));
+    let wave = Wave {
+        name,
+        records: &found,
+    };
+    if args.json {
+        print_json(&wave.json())?;
+    }
+    if found.is_empty() {
+        return Err(CliError::new(
+            format!(
+                "there is no migration in wave {} of tenant {}",
+                clean(name),
+                clean(&args.tenant)
+            ),
+            "Check --wave and --tenant.",
+        )
+        .exit(Exit::Unknown));
+    }
+    if !args.json {
+        print(&wave.text(Timestamp::now(), Palette::of_stdout()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn of_one(args: &StatusArgs, id: &str, records: &Records) -> Result<Exit, CliError> {
+    let key = Key::new(&args.tenant, id);
     let story = read(&records.store, &key)
         .await
         .map_err(|error| CliError::of_call(&error, records.advice))?;
@@ -50,8 +89,7 @@ pub async fn run(args: &StatusArgs, root: &Path) -> Result<Exit, CliError> {
         None => Ok(Exit::Ok),
         Some(seq) => Err(CliError::new(
             format!(
-                "the history of {} was changed: entry {seq} does not fit the chain of hashes",
-                args.id
+                "the history of {id} was changed: entry {seq} does not fit the chain of hashes"
             ),
             "Keep the table as it is and restore a point in time before the change to compare with.",
         )),

@@ -8,6 +8,7 @@ pub mod table;
 pub mod text;
 pub mod timeline;
 pub mod validation;
+pub mod wave;
 
 use std::io::Write as _;
 

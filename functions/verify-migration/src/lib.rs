@@ -4,6 +4,9 @@
 //! is `DependencyUnavailable`, which the workflow retries; a check that failed its last try is
 //! `VerificationError`, which rolls the migration back. After a test it moves the server on in MGN.
 //!
+//! While the target soaks (`"phase": "soak"`) the cutover's checks are repeated, a round each time; the answer's `soaked` says
+//! whether that was the last.
+//!
 //! Just before the cutover (`"phase": "baseline"`) it looks whether the test still covers what will be launched, and how
 //! the source answers the checks that compare the target with it. That changes nothing but the record.
 //!
@@ -14,6 +17,7 @@ mod before;
 mod instance;
 mod probe;
 mod round;
+mod soak;
 
 use std::borrow::Cow;
 
@@ -24,6 +28,7 @@ use landfall_common::state::Change;
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
 use landfall_domain::health;
 use landfall_domain::record::{LaunchAction, TestEvidence};
+use landfall_domain::soak::Soak;
 use landfall_domain::{
     ErrorName, EventType, MigrationRecord, MigrationRequest, StageError, Status,
 };
@@ -136,7 +141,11 @@ pub async fn handle(
             let record = Box::pin(before::look(deps, record, now)).await?;
             return Ok(json!({ "status": record.status }));
         }
-        Phase::Soak => return Ok(json!({ "status": record.status, "soaked": true })),
+        Phase::Soak => {
+            let checked = soak::check(deps, record, call.retry_count, now);
+            let (record, soaked) = Box::pin(checked).await?;
+            return Ok(json!({ "status": record.status, "soaked": soaked }));
+        }
         Phase::Test => LaunchAction::Test,
         Phase::Cutover => LaunchAction::Cutover,
     };
@@ -199,7 +208,7 @@ async fn pass(
 /// What follows a verification: MGN is told that testing is done; a cutover begins to soak where asked.
 async fn after(
     deps: &Deps,
-    record: MigrationRecord,
+    mut record: MigrationRecord,
     action: LaunchAction,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
@@ -227,8 +236,11 @@ async fn after(
         (LaunchAction::Cutover, Status::CutoverVerified)
             if record.request.policy.soak_seconds.unwrap_or(0) > 0 =>
         {
-            let soak = json!({ "soakSeconds": record.request.policy.soak_seconds });
-            let change = Change::to(Status::Soaking, EventType::SoakStarted).evidence(soak);
+            let seconds = record.request.policy.soak_seconds.unwrap_or(0);
+            let soak = Soak::begin(seconds, now);
+            let change = Change::to(Status::Soaking, EventType::SoakStarted)
+                .evidence(json!({ "soakSeconds": seconds, "rounds": soak.rounds }));
+            record.done.soak = Some(soak);
             deps.journal.advance(record, change, now).await
         }
         _ => Ok(record),

@@ -19,6 +19,7 @@ pub mod health;
 pub mod installer;
 pub mod launch;
 pub mod mask;
+pub mod outage;
 pub mod plan;
 pub mod record;
 pub mod replication;

@@ -8,9 +8,11 @@ use crate::error::StageError;
 use crate::finding::Finding;
 use crate::gate::GateRecord;
 use crate::health::{Baseline, Health};
+use crate::outage::Phases;
 use crate::replication::stall::Stall;
 use crate::request::{MigrationRequest, Step};
 use crate::rollback;
+use crate::soak::Soak;
 use crate::status::Status;
 
 /// Which launch of a server is meant.
@@ -89,6 +91,9 @@ pub struct MigrationRecord {
     pub updated_at: String,
     /// When the status was entered.
     pub status_since: String,
+    /// How long this attempt was in each status that it has left.
+    #[serde(default, skip_serializing_if = "Phases::is_empty")]
+    pub phase_millis: Phases,
     /// When the migration ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
@@ -153,6 +158,7 @@ impl MigrationRecord {
             created_at: at.clone(),
             updated_at: at.clone(),
             status_since: at,
+            phase_millis: Phases::default(),
             ended_at: None,
             source_server_id: None,
             done: Done::default(),
@@ -226,6 +232,9 @@ pub struct Done {
     /// What was looked at just before the cutover.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
+    /// How the soak stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soak: Option<Soak>,
     /// DNS records changed, each with what was there before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<DnsChange>,

@@ -19,6 +19,7 @@ mod support;
 mod before;
 mod checks;
 mod scripts;
+mod soak;
 mod stage;
 
 use landfall_domain::{ErrorName, Status};

@@ -309,6 +309,9 @@ impl StateStore {
         let expected = from.map(|status| (record.version, status));
         let at = now.to_string();
         if from != Some(change.to) {
+            if let Some(from) = from.filter(|from| !from.is_end()) {
+                record.phase_millis.leave(from, &record.status_since, now);
+            }
             record.status_since.clone_from(&at);
         }
         record.held_from = match (change.to.is_held(), from) {
