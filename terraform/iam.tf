@@ -125,7 +125,7 @@ locals {
       resources = ["${local.any_region_mgn}:source-server/*"]
     }
     mgn-finalize = {
-      actions   = ["mgn:FinalizeCutover"]
+      actions   = ["mgn:FinalizeCutover", "mgn:MarkAsArchived"]
       resources = ["${local.any_region_mgn}:source-server/*"]
     }
     # Where a request has a rollback end the replication.
@@ -333,6 +333,10 @@ locals {
     source-stop = {
       actions   = ["ec2:StopInstances"]
       resources = var.source_instance_arns
+    }
+    source-terminate = {
+      actions   = ["ec2:TerminateInstances"]
+      resources = var.decommission_instance_arns
     }
     source-start = {
       actions   = ["ec2:StartInstances"]

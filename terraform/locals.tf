@@ -27,6 +27,7 @@ locals {
 
   callback_allow   = length(var.callback_allow) == 0 ? null : join(",", var.callback_allow)
   source_api_allow = length(var.source_api_allow) == 0 ? null : join(",", var.source_api_allow)
+  decommission     = length(var.decommission_instance_arns) == 0 ? null : join(",", var.decommission_instance_arns)
 
   # What is not said is left out: the functions have the defaults.
   approvals = length(var.approvals) == 0 ? null : jsonencode({
@@ -74,8 +75,9 @@ locals {
       reserved_concurrency = null
       environment          = { LANDFALL_ROLE_ARN_PREFIX = local.role_arn_prefix }
       optional = merge(local.cmf_environment, {
-        LANDFALL_CALLBACK_ALLOW   = local.callback_allow
-        LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
+        LANDFALL_CALLBACK_ALLOW         = local.callback_allow
+        LANDFALL_DECOMMISSION_INSTANCES = local.decommission
+        LANDFALL_SOURCE_API_ALLOW       = local.source_api_allow
       })
       access = [
         "mgn-initialized", "mgn-servers", "mgn-jobs", "mgn-launch-settings-read", "mgn-replication-settings-read",
@@ -144,12 +146,13 @@ locals {
       reserved_concurrency = null
       environment          = {}
       optional = merge(local.cmf_environment, {
-        LANDFALL_CMDB_URL         = var.cmdb_url
-        LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
+        LANDFALL_CMDB_URL               = var.cmdb_url
+        LANDFALL_DECOMMISSION_INSTANCES = local.decommission
+        LANDFALL_SOURCE_API_ALLOW       = local.source_api_allow
       })
       access = [
         "state-claims", "mgn-servers", "mgn-finalize", "dns", "instances-read", "instance-protection", "instance-tags",
-        "source-secrets", "source-accounts", "source-stop", "cmf-secret", "target-accounts", "explain-refusals",
+        "source-secrets", "source-accounts", "source-stop", "source-terminate", "cmf-secret", "target-accounts", "explain-refusals",
       ]
     }
     approvals = {

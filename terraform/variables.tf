@@ -242,6 +242,17 @@ variable "source_instance_arns" {
   }
 }
 
+variable "decommission_instance_arns" {
+  description = "EC2 instances that Landfall may terminate after they have moved, where a request asks for it (policy.retention.decommissionSource) and somebody approves. Whole ARNs, of this account or of a role's in source_role_arns."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.decommission_instance_arns : can(regex("^arn:aws[a-z-]*:ec2:[a-z0-9-]+:[0-9]{12}:instance/i-[0-9a-f]{8,17}$", arn))])
+    error_message = "decommission_instance_arns takes whole ARNs of EC2 instances, without patterns: a request must not choose what is terminated."
+  }
+}
+
 variable "hosted_zone_ids" {
   description = "Route 53 hosted zones whose records a cutover may switch. Empty allows every zone of the account."
   type        = list(string)

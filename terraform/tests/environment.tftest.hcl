@@ -58,6 +58,8 @@ run "everything_set" {
       prod = [{ gate = "cutover", approvers = ["arn:aws:iam::123456789012:role/Managers"], count = 2 }]
     }
     extra_environment = { AWS_ENDPOINT_URL_MGN = "http://127.0.0.1:4570" }
+
+    decommission_instance_arns = ["arn:aws:ec2:eu-west-1:123456789012:instance/i-0123456789abcdef0"]
   }
 
   assert {
@@ -69,7 +71,7 @@ run "everything_set" {
       ingress = "LANDFALL_REQUEST_DLQ_URL"
       validate-input = join(" ", [
         "LANDFALL_CALLBACK_ALLOW", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
-        "LANDFALL_CMF_URL", "LANDFALL_ROLE_ARN_PREFIX", "LANDFALL_SOURCE_API_ALLOW",
+        "LANDFALL_CMF_URL", "LANDFALL_DECOMMISSION_INSTANCES", "LANDFALL_ROLE_ARN_PREFIX", "LANDFALL_SOURCE_API_ALLOW",
       ])
       prepare-source = join(" ", [
         "LANDFALL_AGENT_MGN_ENDPOINT", "LANDFALL_AGENT_NO_PROXY", "LANDFALL_AGENT_PROXY_URL", "LANDFALL_AGENT_ROLE_ARN",
@@ -83,7 +85,7 @@ run "everything_set" {
       verify-migration  = ""
       finalize-cutover = join(" ", [
         "LANDFALL_CMDB_URL", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
-        "LANDFALL_CMF_URL", "LANDFALL_SOURCE_API_ALLOW",
+        "LANDFALL_CMF_URL", "LANDFALL_DECOMMISSION_INSTANCES", "LANDFALL_SOURCE_API_ALLOW",
       ])
       callback = "LANDFALL_CALLBACK_ALLOW LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
       rollback = join(" ", [

@@ -59,7 +59,7 @@ run "who_may" {
   assert {
     condition = {
       for action in [
-        "mgn:StartTest", "mgn:StartCutover", "mgn:FinalizeCutover", "mgn:TerminateTargetInstances",
+        "mgn:StartTest", "mgn:StartCutover", "mgn:FinalizeCutover", "mgn:MarkAsArchived", "mgn:TerminateTargetInstances",
         "mgn:UpdateReplicationConfiguration", "route53:ChangeResourceRecordSets", "states:SendTaskSuccess",
         "ssm:SendCommand",
       ] :
@@ -71,6 +71,7 @@ run "who_may" {
       "mgn:StartTest"                      = "trigger-migration"
       "mgn:StartCutover"                   = "trigger-migration"
       "mgn:FinalizeCutover"                = "finalize-cutover"
+      "mgn:MarkAsArchived"                 = "finalize-cutover"
       "mgn:TerminateTargetInstances"       = "rollback"
       "mgn:UpdateReplicationConfiguration" = "prepare-source"
       "route53:ChangeResourceRecordSets"   = "finalize-cutover rollback"
@@ -145,7 +146,7 @@ run "exactly" {
         finalize-cutover = [
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "ec2:CreateTags",
           "ec2:DescribeInstances", "ec2:ModifyInstanceAttribute", "events:PutEvents", "mgn:DescribeSourceServers",
-          "mgn:FinalizeCutover", "route53:ChangeResourceRecordSets", "route53:GetChange",
+          "mgn:FinalizeCutover", "mgn:MarkAsArchived", "route53:ChangeResourceRecordSets", "route53:GetChange",
           "route53:ListResourceRecordSets", "secretsmanager:GetSecretValue", "sts:DecodeAuthorizationMessage",
         ]
         callback = [
@@ -310,6 +311,8 @@ run "sources_on_ec2" {
   variables {
     source_instance_arns = ["arn:aws:ec2:eu-west-1:123456789012:instance/*"]
     source_role_arns     = ["arn:aws:iam::210987654321:role/landfall-source"]
+
+    decommission_instance_arns = ["arn:aws:ec2:eu-west-1:123456789012:instance/i-0123456789abcdef0"]
   }
 
   assert {
@@ -327,6 +330,7 @@ run "sources_on_ec2" {
       ])
       finalize-cutover = join(" ", [
         "ec2:StopInstances arn:aws:ec2:eu-west-1:123456789012:instance/*",
+        "ec2:TerminateInstances arn:aws:ec2:eu-west-1:123456789012:instance/i-0123456789abcdef0",
         "sts:AssumeRole arn:aws:iam::210987654321:role/landfall-source",
       ])
       rollback = join(" ", [
@@ -364,6 +368,16 @@ run "a_source_is_an_instance" {
   }
 
   expect_failures = [var.source_instance_arns]
+}
+
+run "a_source_is_terminated_by_its_whole_name" {
+  command = plan
+
+  variables {
+    decommission_instance_arns = ["arn:aws:ec2:eu-west-1:123456789012:instance/*"]
+  }
+
+  expect_failures = [var.decommission_instance_arns]
 }
 
 run "keys_only_when_named" {

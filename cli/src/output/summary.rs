@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use landfall_domain::finalize::{self, State};
+use landfall_domain::outage::Outage;
 use landfall_domain::record::{CallbackDelivery, Failure, Launch};
 use landfall_domain::replication::stall::{Stall, advice};
 use landfall_domain::{Finding, MigrationRecord};
 
 use super::rows::Row;
 use super::text::{Palette, clean, duration, seconds_since};
+use super::wave::outage;
 
 pub(super) fn heading(
     out: &mut String,
@@ -82,11 +85,52 @@ pub(super) fn heading(
             field(name, launched(launch));
         }
     }
+    night(&mut field, record);
     if let Some(callback) = &record.callback {
         field("callback", told(callback));
     }
     if let Some(arn) = &record.execution_arn {
         field("workflow", arn.clone());
+    }
+}
+
+/// The soak, the outage, the steps of finalize with what they have seen, and what became of the source.
+fn night(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
+    if let Some(soak) = &record.done.soak {
+        let text = format!(
+            "round {} of {}, since {}",
+            soak.round, soak.rounds, soak.started_at
+        );
+        field("soak", text);
+    }
+    if Outage::of(record).is_some() {
+        field("outage", outage(record));
+    }
+    for note in &record.done.finalize {
+        let state = match note.state {
+            State::Begun => "begun",
+            State::Done => "done",
+            State::Left => "left",
+        };
+        let text = format!("{} {state} {}", note.step.as_str(), note.at);
+        field("finalize", text);
+    }
+    if !record.done.finalize.is_empty() && record.done.finalized_at.is_none() {
+        let proof = finalize::guard(record);
+        let open = finalize::missing(&proof);
+        if !open.is_empty() {
+            field("not proved", open.join(", "));
+        }
+    }
+    if let Some(gone) = &record.done.decommission {
+        let text = match gone.state {
+            State::Done => format!("deleted {}", gone.at),
+            _ => format!("being deleted since {}", gone.at),
+        };
+        field("source", text);
+    }
+    if let Some(at) = &record.done.archived_at {
+        field("archived", format!("in MGN since {at}"));
     }
 }
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use landfall_common::state::{HistoryEntry, Rejection, verify_history};
-use landfall_domain::MigrationRecord;
+use landfall_domain::outage::Outage;
+use landfall_domain::{MigrationRecord, finalize};
 
 use super::summary::{failed, findings, heading};
 use super::text::{Palette, between, clean};
@@ -46,6 +47,8 @@ impl Story {
         let broken = self.broken_at();
         serde_json::json!({
             "record": self.record,
+            "outage": self.record.as_ref().and_then(Outage::of),
+            "guard": self.record.as_ref().map(finalize::guard),
             "history": self.history,
             "historyIntact": broken.is_none(),
             "historyBrokenAt": broken,

@@ -2,18 +2,27 @@
 //!
 //! In this order, so that a rollback can walk back the same way: names (Route 53), configuration item, the target
 //! instance's protection and tags, power of the source, Cloud Migration Factory, and last MGN `FinalizeCutover`, the
-//! point of no return. What was there before is in the record before anything is changed. Each step looks at the
-//! world first, so that a second run after a kill finds what the first one did and goes on from there.
+//! point of no return, for which a guard wants evidence of all that comes before it. Each step is noted in the record
+//! before it is taken and after, and what was there before is in the record before anything is changed. A step that is
+//! over is skipped; one that had begun when a run was killed looks at the world and goes on from there.
 //!
-//! With `"phase": "complete"` nothing is switched: the migration that asked for no cutover ends well.
+//! Before each step it asks what holds the switch: a pause, a window that has closed, a freeze, old answers of DNS that
+//! still send users to the source. Then it answers `"held": true`, and the workflow waits at the gate before the next.
+//!
+//! With `"phase": "complete"` nothing is switched: the migration that asked for no cutover ends well. With
+//! `"phase": "archive"` it ends the retention of one that has succeeded: the source is deleted, where that was asked for
+//! and agreed to, and its server is archived in MGN.
 //!
 //! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_SOURCE_API_ALLOW` (list of
-//! origins), `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`, `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`.
+//! origins), `LANDFALL_DECOMMISSION_INSTANCES` (list of ARNs), `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`,
+//! `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`.
 #![warn(missing_docs)]
 
+mod archive;
 mod names;
 mod records;
 mod source;
+mod steps;
 mod target;
 
 use std::borrow::Cow;
@@ -30,6 +39,7 @@ use landfall_external::LazyHttp;
 use landfall_external::cmf;
 use landfall_external::dns::Dns;
 use landfall_external::source as source_api;
+use landfall_gates::Holds;
 use landfall_mgn::Mgn;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -58,6 +68,8 @@ pub struct Deps {
     pub cmdb_url: Option<String>,
     /// Cloud Migration Factory, where there is one.
     pub cmf: Option<cmf::Access>,
+    /// What may hold the next step.
+    pub holds: Holds,
 }
 
 impl Deps {
@@ -76,6 +88,7 @@ impl Deps {
             cmf: cmf::Access::load(aws, env, &http),
             http,
             cmdb_url: env.optional("LANDFALL_CMDB_URL"),
+            holds: Holds::default(),
         }
     }
 
@@ -116,13 +129,16 @@ enum Phase {
     Finalize,
     /// End without a switch.
     Complete,
+    /// End the retention.
+    Archive,
 }
 
-/// Ends a migration well; answers `{"status"}`.
+/// Ends a migration well; answers `{"status", "held"}`.
 ///
 /// # Errors
-/// `CutoverError` for what cannot be finalized (the workflow rolls back), `PrerequisiteError` when the migration
-/// belongs to another execution, transient names for what may work later.
+/// `CutoverError` for what cannot be finalized (the workflow rolls back) or archived, `Cancelled` when an operator has
+/// ended the migration, `PrerequisiteError` when it belongs to another execution, transient names for what may work
+/// later.
 pub async fn handle(
     deps: &Deps,
     event: Value,
@@ -134,29 +150,52 @@ pub async fn handle(
     input.stage.speaks_for(&record)?;
     // Boxed here and below: a future of many SDK calls is large, and each level would copy it.
     let record = match record.status {
+        Status::Succeeded if input.phase == Phase::Archive => {
+            Box::pin(switch(deps, record, input.phase, &invocation)).await?
+        }
         // The answer of the run before was lost on its way.
         Status::Succeeded => record,
-        status if status.is_end() => {
+        status if status.is_end() || input.phase == Phase::Archive => {
             return Err(StageError::new(
                 ErrorName::ValidationError,
-                format!("the migration has already ended as {status}"),
+                match input.phase {
+                    Phase::Archive => {
+                        format!("the migration is {status}; only one that SUCCEEDED is archived")
+                    }
+                    _ => format!("the migration has already ended as {status}"),
+                },
             ));
         }
         _ if input.phase == Phase::Complete => {
             Box::pin(complete(deps, record, invocation.now)).await?
         }
+        // The gate lets it through; this run comes too early, or a second time.
+        status if status.is_held() => record,
         _ => {
-            let deps = deps.at(&record.request, &invocation).await?;
-            let account = record.request.account.clone();
-            match Box::pin(finalize(&deps, record, invocation.now)).await {
-                Ok(record) => record,
-                Err(error) => {
-                    return Err(deps.accounts.explain_error(account.as_ref(), error).await);
-                }
-            }
+            input.stage.check(&record)?;
+            Box::pin(switch(deps, record, input.phase, &invocation)).await?
         }
     };
-    Ok(json!({ "status": record.status }))
+    Ok(json!({ "status": record.status, "held": record.status.is_held() }))
+}
+
+/// Works in the account that the migration goes to, and explains what IAM there refuses.
+async fn switch(
+    deps: &Deps,
+    record: MigrationRecord,
+    phase: Phase,
+    invocation: &Invocation,
+) -> Result<MigrationRecord, StageError> {
+    let deps = deps.at(&record.request, invocation).await?;
+    let account = record.request.account.clone();
+    let done = match phase {
+        Phase::Archive => Box::pin(archive::archive(&deps, record, invocation.now)).await,
+        _ => Box::pin(steps::finalize(&deps, record, invocation.now)).await,
+    };
+    match done {
+        Ok(record) => Ok(record),
+        Err(error) => Err(deps.accounts.explain_error(account.as_ref(), error).await),
+    }
 }
 
 async fn complete(
@@ -170,74 +209,4 @@ async fn complete(
             .with_warnings(json!({ "steps": record.request.steps })),
     );
     Box::pin(deps.journal.advance(record, change, now)).await
-}
-
-async fn finalize(
-    deps: &Deps,
-    mut record: MigrationRecord,
-    now: Timestamp,
-) -> Result<MigrationRecord, StageError> {
-    if record.stage() != Status::Finalizing {
-        let change = Change::to(Status::Finalizing, EventType::FinalizeStarted)
-            .evidence(source::intent(&record.request));
-        record = Box::pin(deps.journal.advance(record, change, now)).await?;
-    }
-    // Before the users are moved: is there a target that can be finalized at all?
-    let server_id = record.source_server_id.clone().ok_or_else(|| {
-        StageError::new(
-            REFUSED,
-            "the migration has no MGN source server; nothing can be finalized",
-        )
-    })?;
-    let (finalized, target) =
-        tokio::try_join!(is_finalized(deps, &server_id), target::find(deps, &record))?;
-    let mut evidence = Vec::new();
-    record = names::point_at_target(deps, record, &target, now, &mut evidence).await?;
-    record = records::update_cmdb(deps, record, &target, now, &mut evidence).await?;
-    target::seal(deps, &record, &target, &mut evidence).await?;
-    record = source::power_off(deps, record, now, &mut evidence).await?;
-    records::update_cmf(deps, &mut record, &mut evidence).await?;
-    if finalized {
-        evidence.push(step("MGN_FINALIZE", "already in CUTOVER"));
-    } else {
-        // A write that fails when the record has changed: this run may have outlived its time-out, and a rollback
-        // may be moving the users back.
-        record = deps.journal.store.save(record, now).await?;
-        deps.mgn.finalize_cutover(&server_id).await?;
-        evidence.push(step("MGN_FINALIZE", "accepted"));
-    }
-    // One write for the point of no return and the end: a kill before it is found by the lifecycle CUTOVER.
-    record.done.finalized_at = Some(now.to_string());
-    let change = Change::to(Status::Succeeded, EventType::MigrationSucceeded).evidence(
-        record
-            .done
-            .with_warnings(json!({ "target": target, "steps": evidence })),
-    );
-    Box::pin(deps.journal.advance(record, change, now)).await
-}
-
-/// Whether MGN has finalized the server already.
-async fn is_finalized(deps: &Deps, server_id: &str) -> Result<bool, StageError> {
-    let server = deps.mgn.server(server_id).await?.ok_or_else(|| {
-        StageError::new(
-            REFUSED,
-            format!("MGN no longer knows the source server {server_id}"),
-        )
-    })?;
-    match server.lifecycle.as_str() {
-        "CUTOVER" => Ok(true),
-        "CUTTING_OVER" => Ok(false),
-        other => Err(StageError::new(
-            REFUSED,
-            format!(
-                "source server {server_id} is {other} in MGN; only a server in CUTTING_OVER can be finalized. Somebody \
-                 changed its lifecycle: resubmit the migration"
-            ),
-        )),
-    }
-}
-
-/// What a step did, for the evidence of the end.
-fn step(name: &str, outcome: impl Into<Value>) -> Value {
-    json!({ "step": name, "outcome": outcome.into() })
 }

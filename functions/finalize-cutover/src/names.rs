@@ -1,23 +1,28 @@
 //! DNS: the names of the request point at the target.
 
 use jiff::Timestamp;
+use landfall_domain::finalize::{State, Step};
 use landfall_domain::record::{DnsChange, DnsValue};
 use landfall_domain::request::{DnsRecord, DnsType};
 use landfall_domain::{MigrationRecord, StageError};
 use landfall_external::dns::RecordName;
 use serde_json::{Value, json};
 
+use crate::Deps;
+use crate::steps::{begin, finish};
 use crate::target::Target;
-use crate::{Deps, step};
 
-/// Points every name at the target. What was there before is in the record first, for all names in one write.
+/// Points every name at the target, and waits for Route 53's name servers. What was there before is in the record first,
+/// for all names in one write.
 pub(crate) async fn point_at_target(
     deps: &Deps,
     mut record: MigrationRecord,
     target: &Target,
     now: Timestamp,
-    evidence: &mut Vec<Value>,
 ) -> Result<MigrationRecord, StageError> {
+    if record.request.dns.is_empty() {
+        return Ok(record);
+    }
     let mut unknown = Vec::new();
     for wanted in &record.request.dns {
         let known = record.done.dns.iter().any(|change| is_of(change, wanted));
@@ -27,19 +32,25 @@ pub(crate) async fn point_at_target(
     }
     if !unknown.is_empty() {
         record.done.dns.extend(unknown);
-        record = deps.journal.store.save(record, now).await?;
+        let told = told(&record.done.dns);
+        record = begin(deps, record, Step::Dns, told, now).await?;
     }
     let mut changes = Vec::with_capacity(record.done.dns.len());
     for change in &record.done.dns {
         // Also on a second run: the same value again does no harm, and only a change can be waited for.
         changes.push(deps.dns.put(name_of(change), &change.value).await?);
-        evidence.push(step(
-            "DNS",
-            json!({ "name": change.name, "type": change.record_type, "value": change.value, "before": change.previous }),
-        ));
     }
     deps.dns.settle(&changes).await?;
-    Ok(record)
+    let seen = (State::Done, told(&record.done.dns));
+    finish(deps, record, Step::Dns, seen, now).await
+}
+
+/// The changes as the history shows them.
+fn told(changes: &[DnsChange]) -> Value {
+    let told = changes.iter().map(|change| {
+        json!({ "name": change.name, "type": change.record_type, "value": change.value, "before": change.previous })
+    });
+    told.collect()
 }
 
 async fn change_of(

@@ -2,12 +2,14 @@
 
 use jiff::Timestamp;
 use landfall_domain::cmf::{Weight, not_updated};
+use landfall_domain::finalize::{State, Step};
 use landfall_domain::{MigrationRecord, StageError};
 use landfall_external::cmdb::Cmdb;
 use serde_json::{Map, Value, json};
 
+use crate::steps::{begin, finish};
 use crate::target::Target;
-use crate::{Deps, REFUSED, step};
+use crate::{Deps, REFUSED};
 
 /// The migration status of a finished server in Cloud Migration Factory.
 const CMF_DONE: &str = "Landfall: cutover complete";
@@ -18,25 +20,22 @@ pub(crate) async fn update_cmdb(
     mut record: MigrationRecord,
     target: &Target,
     now: Timestamp,
-    evidence: &mut Vec<Value>,
 ) -> Result<MigrationRecord, StageError> {
     let Some(item) = record.request.cmdb.clone() else {
         return Ok(record);
     };
     let Some(url) = &deps.cmdb_url else {
         tracing::warn!("the request names a configuration item, and this deployment has no CMDB");
-        evidence.push(step(
-            "CMDB",
-            "left to a person: LANDFALL_CMDB_URL is not set",
-        ));
-        return Ok(record);
+        let left = "left to a person: LANDFALL_CMDB_URL is not set";
+        let left = (State::Left, left.into());
+        return finish(deps, record, Step::Cmdb, left, now).await;
     };
     let cmdb = Cmdb::new(&deps.http.get()?, url, REFUSED)?;
     let wanted = json!({ "ip_address": target.private_ip, "object_id": target.instance_id });
     let current = cmdb.get(&item).await?;
     if record.done.cmdb_previous.is_none() {
         record.done.cmdb_previous = Some(fields_of(&current, &wanted));
-        record = deps.journal.store.save(record, now).await?;
+        record = begin(deps, record, Step::Cmdb, wanted.clone(), now).await?;
     }
     if fields_of(&current, &wanted) != wanted {
         let changed = cmdb.patch(&item, &wanted).await?;
@@ -50,8 +49,7 @@ pub(crate) async fn update_cmdb(
             ));
         }
     }
-    evidence.push(step("CMDB", wanted));
-    Ok(record)
+    finish(deps, record, Step::Cmdb, (State::Done, wanted), now).await
 }
 
 /// The fields of an item that a change is about; a field that is not there is empty, as it is in `ServiceNow`.
@@ -70,33 +68,32 @@ fn fields_of(item: &Value, change: &Value) -> Value {
 /// migration only where the deployment says so.
 pub(crate) async fn update_cmf(
     deps: &Deps,
-    record: &mut MigrationRecord,
-    evidence: &mut Vec<Value>,
-) -> Result<(), StageError> {
+    mut record: MigrationRecord,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
     let Some(access) = &deps.cmf else {
-        return Ok(());
+        return Ok(record);
     };
-    let Some(before) = &record.done.cmf else {
-        evidence.push(step(
-            "CMF",
-            "left to a person: it had no record of the server",
-        ));
-        return Ok(());
+    let Some(before) = record.done.cmf.clone() else {
+        let left = "left to a person: it had no record of the server";
+        return finish(deps, record, Step::Cmf, (State::Left, left.into()), now).await;
     };
+    record = begin(deps, record, Step::Cmf, CMF_DONE.into(), now).await?;
     let set = async {
         let cmf = access.connect(REFUSED).await?;
         cmf.set_server_status(&before.id, CMF_DONE).await
     };
-    match (set.await, access.weight) {
-        (Ok(()), _) => evidence.push(step("CMF", CMF_DONE)),
+    let seen = match (set.await, access.weight) {
+        (Ok(()), _) => (State::Done, CMF_DONE.into()),
         (Err(error), Weight::Required) => return Err(error),
         (Err(error), Weight::Told) => {
             let what = format!("the server {}", before.id);
             let finding = not_updated(&what, CMF_DONE, &error.message);
             tracing::warn!(code = finding.code, "{}", finding.message);
-            evidence.push(step("CMF", format!("left to a person: {}", error.message)));
             record.done.warn(finding);
+            let left = format!("left to a person: {}", error.message);
+            (State::Left, left.into())
         }
-    }
-    Ok(())
+    };
+    finish(deps, record, Step::Cmf, seen, now).await
 }

@@ -1,11 +1,13 @@
 //! The source: powered off, so that two copies never serve users at once.
 
 use jiff::{SignedDuration, Timestamp};
+use landfall_domain::finalize::{State, Step};
 use landfall_domain::{ErrorName, MigrationRecord, MigrationRequest, StageError};
 use landfall_external::source::{self, Machine, Power, SourceMachine as _};
 use serde_json::{Value, json};
 
-use crate::{Deps, REFUSED, step};
+use crate::steps::{begin, finish};
+use crate::{Deps, REFUSED};
 
 /// How long the source's operating system may take to shut down before its power is cut.
 const GRACE: SignedDuration = SignedDuration::from_mins(5);
@@ -28,13 +30,12 @@ pub(crate) async fn power_off(
     deps: &Deps,
     record: MigrationRecord,
     now: Timestamp,
-    evidence: &mut Vec<Value>,
 ) -> Result<MigrationRecord, StageError> {
     let Some(machine) = source::connect(&deps.sources, &record.request, REFUSED).await? else {
-        evidence.push(step("SOURCE_POWER_OFF", LEFT));
-        return Ok(record);
+        let left = (State::Left, LEFT.into());
+        return finish(deps, record, Step::SourcePowerOff, left, now).await;
     };
-    let outcome = bring_down(deps, &machine, record, now, evidence).await;
+    let outcome = bring_down(deps, &machine, record, now).await;
     machine.close().await;
     outcome
 }
@@ -44,18 +45,20 @@ async fn bring_down(
     machine: &Machine,
     mut record: MigrationRecord,
     now: Timestamp,
-    evidence: &mut Vec<Value>,
 ) -> Result<MigrationRecord, StageError> {
+    let over = |record, seen: &str| {
+        let seen = (State::Done, seen.into());
+        finish(deps, record, Step::SourcePowerOff, seen, now)
+    };
     let power = machine.power().await?;
     if power == Power::Off && record.done.source_powered_off_at.is_none() {
         // Somebody else did, so a rollback leaves it off.
-        evidence.push(step("SOURCE_POWER_OFF", "was off before"));
-        return Ok(record);
+        return over(record, "was off before").await;
     }
     if record.done.source_powered_off_at.is_none() {
         // Noted first: a rollback must start a source whose power-off was asked for, even if nobody saw it happen.
         record.done.source_powered_off_at = Some(now.to_string());
-        record = deps.journal.store.save(record, now).await?;
+        record = begin(deps, record, Step::SourcePowerOff, Value::Null, now).await?;
     }
     if power != Power::Off {
         if is_overdue(&record, now) {
@@ -68,8 +71,7 @@ async fn bring_down(
             return Err(going_off(&record));
         }
     }
-    evidence.push(step("SOURCE_POWER_OFF", "off"));
-    Ok(record)
+    over(record, "off").await
 }
 
 /// Whether the shutdown was asked for so long ago that it will not come to an end by itself.

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, InstanceStateName, Tag};
+use jiff::Timestamp;
 use landfall_common::AwsResultExt as _;
+use landfall_domain::finalize::{State, Step};
 use landfall_domain::{MigrationRecord, StageError};
-use serde::Serialize;
-use serde_json::Value;
+use serde_json::json;
 
-use crate::{Deps, REFUSED, step};
+use crate::steps::{begin, finish};
+use crate::{Deps, REFUSED};
 
 /// Where the users are going.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) instance_id: String,
     pub(crate) private_ip: String,
@@ -74,11 +75,13 @@ pub(crate) async fn find(deps: &Deps, record: &MigrationRecord) -> Result<Target
 /// Protects the instance and tags it. Both calls set a state, so doing them again changes nothing.
 pub(crate) async fn seal(
     deps: &Deps,
-    record: &MigrationRecord,
+    record: MigrationRecord,
     target: &Target,
-    evidence: &mut Vec<Value>,
-) -> Result<(), StageError> {
-    let tags = tags(record)
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let intent = json!({ "instanceId": target.instance_id, "privateIp": target.private_ip });
+    let record = begin(deps, record, Step::TargetSealed, intent.clone(), now).await?;
+    let tags = tags(&record)
         .into_iter()
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .collect();
@@ -96,8 +99,7 @@ pub(crate) async fn seal(
     );
     protected.or_stage(REFUSED, "ec2:ModifyInstanceAttribute")?;
     tagged.or_stage(REFUSED, "ec2:CreateTags")?;
-    evidence.push(step("TARGET_SEALED", target.instance_id.clone()));
-    Ok(())
+    finish(deps, record, Step::TargetSealed, (State::Done, intent), now).await
 }
 
 /// The tags of the request, and where the instance came from.

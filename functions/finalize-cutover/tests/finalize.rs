@@ -9,14 +9,20 @@
     reason = "helpers of tests"
 )]
 
+#[path = "finalize/archive.rs"]
+mod archive;
 #[path = "finalize/cmf.rs"]
 mod cmf;
+#[path = "finalize/night.rs"]
+mod night;
 mod source;
 mod world;
 
 use finalize_cutover::{Deps, handle};
+use landfall_domain::finalize::State;
 use landfall_domain::record::DnsValue;
 use landfall_domain::{ErrorName, StageError, Status};
+use landfall_gates::Holds;
 use serde_json::{Value, json};
 use world::{Fault, Parts, TARGET};
 
@@ -38,7 +44,12 @@ impl Stage {
             sources: parts.sources.clone(),
             cmdb_url: parts.cmdb_url.clone(),
             cmf: parts.cmf.clone(),
+            holds: Holds::default(),
         };
+        // No resolver keeps an old answer; the tests of the night have one that does.
+        for value in parts.world().names.values_mut() {
+            value.ttl = 0;
+        }
         Self { parts, deps }
     }
 
@@ -89,6 +100,13 @@ impl Stage {
         assert!(record.done.finalized_at.is_some(), "{what}");
         assert!(record.done.source_powered_off_at.is_some(), "{what}");
         assert_eq!(record.done.dns.len(), 2, "{what}");
+        let open = record
+            .done
+            .finalize
+            .iter()
+            .find(|note| note.state == State::Begun);
+        assert_eq!(open, None, "{what}");
+        assert_eq!(record.done.finalize.len(), 6, "{what}");
         let before = record.done.dns[0].previous.as_ref().unwrap();
         assert_eq!(before.values, ["192.0.2.10"], "{what}");
         assert_eq!(record.done.dns[1].previous, None, "{what}");
@@ -105,7 +123,7 @@ async fn users_move_and_the_point_of_no_return_comes_last() {
     let stage = Stage::new().await;
     assert_eq!(
         stage.finish().await.unwrap(),
-        json!({"status": "SUCCEEDED"})
+        json!({"status": "SUCCEEDED", "held": false})
     );
     stage.assert_moved("");
     let world = stage.parts.world();
@@ -124,8 +142,41 @@ async fn users_move_and_the_point_of_no_return_comes_last() {
         at("FinalizeCutover"),
     ];
     assert!(order.is_sorted(), "{:?}", world.calls);
-    let steps = &world.events[1].1["evidence"]["steps"];
-    assert_eq!(steps.as_array().unwrap().len(), 7, "{steps}");
+    let evidence = &world.events[1].1["evidence"];
+    let names = |list: &Value, member: &str| {
+        let list = list.as_array().unwrap().iter();
+        list.map(|it| it[member].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let steps = [
+        "DNS",
+        "CMDB",
+        "TARGET_SEALED",
+        "SOURCE_POWER_OFF",
+        "CMF",
+        "MGN_FINALIZE",
+    ];
+    assert_eq!(names(&evidence["steps"], "step"), steps);
+    assert_eq!(
+        names(&evidence["guard"], "item"),
+        [
+            "VERIFIED",
+            "SOAKED",
+            "APPROVED",
+            "DNS",
+            "CMDB",
+            "TARGET_SEALED",
+            "SOURCE_POWER_OFF"
+        ]
+    );
+    assert!(
+        evidence["guard"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|item| item["met"] == true)
+    );
+    assert_eq!(evidence["outage"]["outageSeconds"], 0);
 }
 
 #[tokio::test]
@@ -288,17 +339,22 @@ async fn a_request_without_extras_is_just_finalized() {
     stage.run(json!({})).await.unwrap();
     let world = stage.parts.world();
     assert_eq!(world.finalized, 1);
-    // The record, two transitions with their events, five calls for the work, and the write before the last of them.
+    // The record, two transitions with their events, five calls for the work, and the writes around its steps.
     assert_eq!(
         world.calls,
         [
             "GetItem",
-            "TransactWriteItems",
-            "PutEvents",
             "DescribeSourceServers",
             "DescribeInstances",
+            "TransactWriteItems",
+            "PutEvents",
+            "TransactWriteItems",
             "ModifyInstanceAttribute",
             "CreateTags",
+            "TransactWriteItems",
+            // The source is left to a person, and so is its record in CMF.
+            "TransactWriteItems",
+            "TransactWriteItems",
             "TransactWriteItems",
             "FinalizeCutover",
             "TransactWriteItems",

@@ -118,6 +118,8 @@ impl Deps {
             allow: Allow {
                 callbacks,
                 sources: env.list("LANDFALL_SOURCE_API_ALLOW"),
+                removable: env.list("LANDFALL_DECOMMISSION_INSTANCES"),
+                approvals: env.json("LANDFALL_APPROVALS").unwrap_or_default(),
             },
             cmf: Access::load(aws, env, &http),
             sources: source::Access::load(aws, env, &http),

@@ -51,6 +51,7 @@ fn the_page_lists_the_codes_that_the_checks_give() {
     let shared = [
         "shared/accounts/src/refusal.rs",
         "shared/domain/src/cmf.rs",
+        "shared/domain/src/decommission.rs",
         "shared/domain/src/launch/disks.rs",
         "shared/domain/src/launch/gates.rs",
         "shared/launch/src/key.rs",

@@ -166,6 +166,7 @@ pub const FINALIZE_CUTOVER: Actions = Actions {
         "ec2:ModifyInstanceAttribute",
         "mgn:DescribeSourceServers",
         "mgn:FinalizeCutover",
+        "mgn:MarkAsArchived",
         "sts:DecodeAuthorizationMessage",
     ],
     via_service: &[],

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::{MigrationRequest, Step};
+use crate::request::{MigrationRequest, Retention, Step};
 
 /// The output of `validate-input`; the workflow keeps it in a variable and branches on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,7 @@ impl WorkflowPlan {
     pub fn of(request: &MigrationRequest) -> Self {
         let validate = request.wants(Step::Validate);
         let switch = request.wants(Step::Switch);
+        let retention = request.policy.retention.as_ref().filter(|_| switch);
         Self {
             replicate: request.wants(Step::Replicate) || validate || switch,
             validate,
@@ -39,8 +40,8 @@ impl WorkflowPlan {
             } else {
                 0
             },
-            archive_after_seconds: 0,
-            decommission: false,
+            archive_after_seconds: retention.map_or(0, Retention::archive_after_seconds),
+            decommission: retention.is_some_and(|retention| retention.decommission_source),
         }
     }
 }
@@ -49,6 +50,25 @@ impl WorkflowPlan {
 mod tests {
     use super::*;
     use crate::record::tests::request;
+
+    #[test]
+    fn a_retention_follows_a_switch_and_nothing_else() {
+        let mut request = request();
+        let of = |request: &MigrationRequest| {
+            let plan = WorkflowPlan::of(request);
+            (plan.archive_after_seconds, plan.decommission)
+        };
+        assert_eq!(of(&request), (0, false));
+        for (days, decommission_source) in [(1, false), (90, true)] {
+            request.policy.retention = Some(Retention {
+                archive_after_days: days,
+                decommission_source,
+            });
+            assert_eq!(of(&request), (days * 86_400, decommission_source));
+        }
+        request.steps = vec![Step::Validate];
+        assert_eq!(of(&request), (0, false));
+    }
 
     #[test]
     fn steps_select_phases() {

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::control::{Control, Purpose};
 use crate::error::StageError;
+use crate::finalize::{Note, State};
 use crate::finding::Finding;
 use crate::gate::GateRecord;
 use crate::health::{Baseline, Health};
@@ -235,6 +236,9 @@ pub struct Done {
     /// How the soak stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soak: Option<Soak>,
+    /// The steps of finalize, each from before it is taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub finalize: Vec<Note>,
     /// DNS records changed, each with what was there before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<DnsChange>,
@@ -247,6 +251,9 @@ pub struct Done {
     /// When MGN accepted `FinalizeCutover`: the point of no return.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finalized_at: Option<String>,
+    /// The end of the source on its platform, from before it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decommission: Option<Decommission>,
     /// When MGN accepted `MarkAsArchived`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archived_at: Option<String>,
@@ -372,6 +379,16 @@ pub struct DnsValue {
     pub ttl: i64,
     /// The values.
     pub values: Vec<String>,
+}
+
+/// The deletion of a source from its platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decommission {
+    /// Whether it has begun or is done.
+    pub state: State,
+    /// Since when.
+    pub at: String,
 }
 
 /// How replication stands.

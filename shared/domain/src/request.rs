@@ -4,6 +4,7 @@
 //! deserializes to. Unknown fields are refused in both places.
 
 pub mod health;
+mod retention;
 mod rollback;
 mod source;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 use crate::gate::ApprovalRule;
 
 pub use health::{DnsCheck, HealthCheck, HttpCheck, SsmCheck, Statuses, TcpCheck};
+pub use retention::Retention;
 pub use rollback::{AfterRollback, RollbackPolicy};
 pub use source::{SourceControl, SourceControlKind};
 
@@ -339,6 +341,9 @@ pub struct Policy {
     /// How a rollback is to be done.
     #[serde(default, skip_serializing_if = "RollbackPolicy::is_default")]
     pub rollback: RollbackPolicy,
+    /// What becomes of the source once the migration has succeeded; absent leaves it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 impl Policy {

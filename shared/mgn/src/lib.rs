@@ -355,6 +355,17 @@ impl Mgn {
             .or_stage(ErrorName::CutoverError, "mgn:FinalizeCutover")?;
         Ok(())
     }
+
+    /// Archives a server that is in CUTOVER or DISCONNECTED. There is no way back; a second call changes nothing.
+    pub async fn archive(&self, server_id: &str) -> Result<(), StageError> {
+        self.client
+            .mark_as_archived()
+            .source_server_id(server_id)
+            .send()
+            .await
+            .or_stage(ErrorName::CutoverError, "mgn:MarkAsArchived")?;
+        Ok(())
+    }
 }
 
 /// For a call that must not be made twice.

@@ -115,3 +115,24 @@ pub async fn mgn(stack: &Stack, place: Place<'_>, operation: &str, body: &Value)
     assert!(status.is_success(), "{operation}: {text}");
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
+
+/// Asks `MiniStack`'s Route 53, whose API is XML by path below `/2013-04-01/`; its answer.
+pub async fn route53(stack: &Stack, method: Method, path: &str, body: &str) -> String {
+    let url = format!("{}/2013-04-01/{path}", stack.info.ministack_url);
+    let request = stack
+        .http
+        .request(method, url)
+        .header(
+            "authorization",
+            authorization(stack, stack.home(), "route53"),
+        )
+        .header("content-type", "text/xml")
+        .body(body.to_owned());
+    let answer = request.send().await.expect("Route 53");
+    let (status, text) = (
+        answer.status(),
+        answer.text().await.expect("Route 53 answers in text"),
+    );
+    assert!(status.is_success(), "{path} is refused: {text}");
+    text
+}

@@ -32,7 +32,7 @@ async fn what_cloud_migration_factory_does_not_take_stops_only_who_requires_it()
         let steps = evidence["steps"].as_array().unwrap();
         let step = steps.iter().find(|step| step["step"] == "CMF").unwrap();
         assert!(
-            step["outcome"]
+            step["evidence"]
                 .as_str()
                 .unwrap()
                 .starts_with("left to a person"),

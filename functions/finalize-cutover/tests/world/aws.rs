@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_ec2::operation::{
     create_tags, describe_instances, modify_instance_attribute as modify,
-    modify_launch_template as template, start_instances, stop_instances,
+    modify_launch_template as template, start_instances, stop_instances, terminate_instances,
 };
 use aws_sdk_mgn::operation::{
     change_server_life_cycle_state as change, describe_job_log_items as log, describe_jobs,
     describe_source_servers as servers, disconnect_from_service as disconnect, finalize_cutover,
-    get_launch_configuration as get_launch, terminate_target_instances as terminate,
-    update_launch_configuration as update_launch,
+    get_launch_configuration as get_launch, mark_as_archived,
+    terminate_target_instances as terminate, update_launch_configuration as update_launch,
 };
 use aws_sdk_mgn::types as mgn;
 use aws_sdk_secretsmanager::operation::get_secret_value;
@@ -78,6 +78,9 @@ pub(crate) fn mgn(world: &Arc<Mutex<World>>) -> aws_sdk_mgn::Client {
                 servers::DescribeSourceServersError,
                 "DescribeSourceServers",
                 |w, _i| {
+                    if w.archived > 0 {
+                        return Ok(servers::DescribeSourceServersOutput::builder().build());
+                    }
                     let launched = w.launched.as_ref().map(|(instance, job)| {
                         mgn::LaunchedInstance::builder()
                             .ec2_instance_id(instance)
@@ -217,6 +220,22 @@ pub(crate) fn mgn(world: &Arc<Mutex<World>>) -> aws_sdk_mgn::Client {
             ),
             &rule!(
                 world,
+                Client::mark_as_archived,
+                mark_as_archived::MarkAsArchivedError,
+                "MarkAsArchived",
+                |w, _i| {
+                    if w.lifecycle != "CUTOVER" {
+                        return Err(code!(
+                            mark_as_archived::MarkAsArchivedError,
+                            "ConflictException"
+                        ));
+                    }
+                    w.archived += 1;
+                    Ok(mark_as_archived::MarkAsArchivedOutput::builder().build())
+                }
+            ),
+            &rule!(
+                world,
                 Client::terminate_target_instances,
                 terminate::TerminateTargetInstancesError,
                 "TerminateTargetInstances",
@@ -343,6 +362,8 @@ pub(crate) fn source_ec2(world: &Arc<Mutex<World>>) -> aws_sdk_ec2::Client {
                     let state = match w.look_at_power().as_str() {
                         "deallocating" => "stopping",
                         "deallocated" => "stopped",
+                        "deleting" => "shutting-down",
+                        "deleted" => "terminated",
                         "starting" => "pending",
                         _ => "running",
                     };
@@ -363,6 +384,18 @@ pub(crate) fn source_ec2(world: &Arc<Mutex<World>>) -> aws_sdk_ec2::Client {
                     assert_eq!(input.instance_ids(), [SOURCE]);
                     w.power = "deallocating".into();
                     Ok(stop_instances::StopInstancesOutput::builder().build())
+                }
+            ),
+            &rule!(
+                world,
+                Client::terminate_instances,
+                terminate_instances::TerminateInstancesError,
+                "source:TerminateInstances",
+                |w, input| {
+                    assert_eq!(input.instance_ids(), [SOURCE]);
+                    assert_eq!(w.power, "deallocated", "one that runs is terminated");
+                    w.power = "deleting".into();
+                    Ok(terminate_instances::TerminateInstancesOutput::builder().build())
                 }
             ),
             &rule!(

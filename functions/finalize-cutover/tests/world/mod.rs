@@ -89,6 +89,8 @@ pub(crate) struct World {
     pub(crate) launched: Option<(String, String)>,
     pub(crate) jobs: Vec<Job>,
     pub(crate) finalized: usize,
+    /// How often the server was archived in MGN, and whether it is.
+    pub(crate) archived: usize,
     pub(crate) terminations: usize,
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) template_default: i64,
@@ -136,6 +138,7 @@ impl World {
         let seen = self.power.clone();
         self.power = match seen.as_str() {
             "deallocating" if !self.hangs => "deallocated".into(),
+            "deleting" => "deleted".into(),
             "starting" => "running".into(),
             other => other.into(),
         };
@@ -245,6 +248,9 @@ pub(crate) async fn cut_over(refusal: ErrorName) -> Parts {
             secrets: secrets.clone(),
             ec2: Ec2Sources::with_client(aws::source_ec2(&world)),
             allowed: vec![outside.url.clone()],
+            removable: vec![format!(
+                "arn:aws:ec2:eu-west-1:123456789012:instance/{SOURCE}"
+            )],
         },
         cmf: Some(Access {
             url: format!("{}/cmf", outside.url),
@@ -284,6 +290,7 @@ fn fresh() -> World {
             terminates: false,
         }],
         finalized: 0,
+        archived: 0,
         terminations: 0,
         instances: BTreeMap::from([(TARGET.into(), running())]),
         template_default: 4,
@@ -316,6 +323,7 @@ fn record(outside: &str) -> MigrationRecord {
         "status": Status::CutoverVerified, "correlationId": "c-1", "requestDigest": "d",
         "executionArn": EXECUTION, "eventSeq": 8, "eventHash": "h", "createdAt": at,
         "updatedAt": at, "statusSince": at, "sourceServerId": SERVER,
+        "gates": [{"gate": "finalize", "openedAt": at, "grantedAt": at}],
         "request": {
             "migrationId": "mig-1", "appName": "billing-app", "source": "azure", "target": "aws",
             "environment": "prod", "wave": "wave-3", "sourceVmId": "vm-1",

@@ -48,7 +48,7 @@ async fn answer(State(world): State<Shared>, method: Method, uri: Uri, body: Byt
     }
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let (status, answer) = match system {
-        "azure" => azure(&mut world, last),
+        "azure" => azure(&mut world, &method, last),
         "vsphere" => vsphere(&mut world, &method, &uri),
         "cmf" if last == "login" => (200, json!("t")),
         "cmf" => cmf(&mut world, &method, &body),
@@ -65,8 +65,17 @@ async fn answer(State(world): State<Shared>, method: Method, uri: Uri, body: Byt
     (StatusCode::from_u16(status).unwrap(), text).into_response()
 }
 
-fn azure(world: &mut World, last: &str) -> (u16, Value) {
+fn azure(world: &mut World, method: &Method, last: &str) -> (u16, Value) {
     match last {
+        "web-01" if method == Method::DELETE => {
+            let there = world.power != "deleted";
+            if there {
+                assert_eq!(world.power, "deallocated", "one that runs is deleted");
+                world.power = "deleting".into();
+            }
+            (if there { 202 } else { 204 }, Value::Null)
+        }
+        "instanceView" if world.power == "deleted" => (404, Value::Null),
         "token" => (200, json!({"access_token": "x"})),
         "deallocate" => {
             world.power = "deallocating".into();
@@ -82,6 +91,12 @@ fn azure(world: &mut World, last: &str) -> (u16, Value) {
         }
         "instanceView" => {
             let seen = world.look_at_power();
+            if seen == "deleting" {
+                return (
+                    200,
+                    json!({"statuses": [{"code": "ProvisioningState/deleting"}]}),
+                );
+            }
             (
                 200,
                 json!({"statuses": [{"code": "ProvisioningState/succeeded"}, {"code": format!("PowerState/{seen}")}]}),

@@ -8,6 +8,7 @@ mod cmf;
 mod encryption;
 mod instance;
 mod network;
+mod retention;
 mod scope;
 mod server;
 mod settings;
@@ -16,6 +17,7 @@ mod tested;
 mod unread;
 
 use jiff::Timestamp;
+use landfall_domain::gate::DeploymentRules;
 use landfall_domain::record::TestEvidence;
 use landfall_domain::{ErrorName, Finding, MigrationRequest, StageError};
 
@@ -28,6 +30,10 @@ pub struct Allow {
     pub callbacks: Vec<String>,
     /// Those that the credentials of a source's platform may go to.
     pub sources: Vec<String>,
+    /// The ARNs of the EC2 instances that may be terminated once they have moved.
+    pub removable: Vec<String>,
+    /// Who is asked where, whatever the request says.
+    pub approvals: DeploymentRules,
 }
 
 /// What is checked.
@@ -73,6 +79,11 @@ pub fn all(
     findings.extend(cmf::check(request, facts.cmf.as_ref()));
     findings.extend(source::check(request, &allow.sources));
     findings.extend(source::machine(request, facts.source.as_ref()));
+    findings.extend(retention::check(
+        request,
+        &allow.approvals,
+        &allow.removable,
+    ));
     findings.extend(tested::check(
         request,
         subject.evidence,

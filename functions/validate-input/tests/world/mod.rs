@@ -303,6 +303,7 @@ fn deps(world: &Arc<Mutex<World>>) -> Deps {
         allow: Allow {
             callbacks: vec!["http://127.0.0.1:4570".into()],
             sources: vec!["http://127.0.0.1:4570".into()],
+            ..Allow::default()
         },
         callbacks: Guard::new(vec!["http://127.0.0.1:4570".into()]).resolving_by(Arc::new(
             |host, port| {

@@ -55,5 +55,6 @@ pub(crate) fn sources(world: &Arc<Mutex<World>>) -> Access {
         secrets: mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&secrets]),
         ec2: Ec2Sources::with_client(mock_client!(aws_sdk_ec2, RuleMode::MatchAny, [&described])),
         allowed: vec!["http://127.0.0.1:4570".into()],
+        removable: vec![],
     }
 }

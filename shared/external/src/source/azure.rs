@@ -1,6 +1,6 @@
 //! Azure Resource Manager: the power of a virtual machine, and snapshots of its disks.
 //!
-//! Source: Azure REST API reference, "Virtual Machines" (Deallocate, Start, Instance View) and "Snapshots" (Create
+//! Source: Azure REST API reference, "Virtual Machines" (Deallocate, Start, Instance View, Delete) and "Snapshots" (Create
 //! Or Update); OAuth 2.0 client credentials on the Microsoft identity platform.
 
 use landfall_domain::request::SourceControl;
@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Access, ENDPOINT_FIELD, Power, SourceMachine, Trouble, listed, needed, secret, snapshot_name,
+    Access, ENDPOINT_FIELD, Power, Removal, SourceMachine, Trouble, listed, needed, secret,
+    snapshot_name,
 };
 use crate::api::{Answer, Api, Body};
 
@@ -202,19 +203,7 @@ impl SourceMachine for Azure {
         let answer = self
             .machine(call, Method::GET, Some("instanceView"))
             .await?;
-        let state = answer.body["statuses"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|status| status["code"].as_str())
-            .find_map(|code| code.strip_prefix("PowerState/"));
-        Ok(match state {
-            Some("running") => Power::Running,
-            Some("starting") => Power::Starting,
-            Some("stopping" | "deallocating") => Power::Stopping,
-            Some("stopped" | "deallocated") => Power::Off,
-            _ => Power::Unknown,
-        })
+        Ok(power_of(&answer.body))
     }
 
     /// Deallocates the machine, which also ends its compute charges. Azure asks the operating system first.
@@ -268,8 +257,57 @@ impl SourceMachine for Azure {
         }
     }
 
+    /// Deletes the machine. Its disks and interfaces go with it or stay as their own `deleteOption` says.
+    async fn remove(&self) -> Result<Removal, StageError> {
+        let path = self.path("virtualMachines", &[&self.vm, "instanceView"]);
+        let call = "reading the power state";
+        let answer = self
+            .api
+            .call(call, Method::GET, &path, &VM_API, Body::Nothing)
+            .await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(Removal::Gone);
+        }
+        if is_being_deleted(&answer.body) {
+            return Ok(Removal::UnderWay);
+        }
+        if power_of(&answer.body) != Power::Off {
+            return Ok(Removal::NotOff);
+        }
+        let path = self.path("virtualMachines", &[&self.vm]);
+        let answer = self
+            .api
+            .call("delete", Method::DELETE, &path, &VM_API, Body::Nothing)
+            .await?;
+        Ok(match answer.status {
+            StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Removal::Gone,
+            _ => Removal::UnderWay,
+        })
+    }
+
     /// A token cannot be given back; it expires.
     async fn close(self) {}
+}
+
+fn is_being_deleted(view: &Value) -> bool {
+    let statuses = view["statuses"].as_array().into_iter().flatten();
+    let mut codes = statuses.filter_map(|status| status["code"].as_str());
+    codes.any(|code| code == "ProvisioningState/deleting")
+}
+
+/// What an instance view says of the power.
+fn power_of(view: &Value) -> Power {
+    let statuses = view["statuses"].as_array().into_iter().flatten();
+    let state = statuses
+        .filter_map(|status| status["code"].as_str())
+        .find_map(|code| code.strip_prefix("PowerState/"));
+    match state {
+        Some("running") => Power::Running,
+        Some("starting") => Power::Starting,
+        Some("stopping" | "deallocating") => Power::Stopping,
+        Some("stopped" | "deallocated") => Power::Off,
+        _ => Power::Unknown,
+    }
 }
 
 async fn sign_in(login: &Api, credentials: &Credentials) -> Result<String, StageError> {

@@ -22,7 +22,18 @@ pub enum Power {
     Unknown,
 }
 
-/// The power of a machine, and snapshots of it.
+/// How the removal of a machine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// The machine is not there any more.
+    Gone,
+    /// The platform was asked to remove it, and works on it: ask again.
+    UnderWay,
+    /// It is not off, and nothing was asked for.
+    NotOff,
+}
+
+/// The power of a machine, snapshots of it, and its end.
 ///
 /// Every method may be called again at any time, also when nobody knows whether the call before took effect. What
 /// changes a machine is only asked for, and the platform works on after the answer. Each may fail with the refusal that
@@ -51,6 +62,13 @@ pub trait SourceMachine: Sized {
     /// # Errors
     /// `DependencyUnavailable` while the platform still takes it, which may be for minutes: ask again.
     fn snapshot(&self, name: &str) -> impl Future<Output = Result<String, StageError>> + Send;
+
+    /// Removes a machine that is off from its platform for good. One that is not off stays.
+    ///
+    /// # Errors
+    /// A refusal, also where the platform's machines are none that may be removed: see
+    /// [`landfall_domain::decommission`].
+    fn remove(&self) -> impl Future<Output = Result<Removal, StageError>> + Send;
 
     /// Gives back what signing in took, as far as that works: nothing rests on it.
     fn close(self) -> impl Future<Output = ()> + Send;
@@ -115,6 +133,10 @@ impl SourceMachine for Machine {
 
     async fn snapshot(&self, name: &str) -> Result<String, StageError> {
         hand_on!(&self.0, machine => machine.snapshot(name))
+    }
+
+    async fn remove(&self) -> Result<Removal, StageError> {
+        hand_on!(&self.0, machine => machine.remove())
     }
 
     async fn close(self) {

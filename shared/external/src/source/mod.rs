@@ -12,13 +12,14 @@ mod vsphere;
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client as Secrets;
 use landfall_common::{AwsResultExt as _, Env};
+use landfall_domain::decommission::obstacle;
 use landfall_domain::request::{SourceControl, SourceControlKind};
 use landfall_domain::{ErrorName, MigrationRequest, StageError, digest, webhook};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use ec2::Ec2Sources;
-pub use machine::{Machine, Power, SourceMachine};
+pub use machine::{Machine, Power, Removal, SourceMachine};
 pub use trouble::Trouble;
 
 use crate::LazyHttp;
@@ -39,16 +40,19 @@ pub struct Access {
     pub ec2: Ec2Sources,
     /// The origins (`scheme://host[:port]`) that an `endpoint` of a request may have.
     pub allowed: Vec<String>,
+    /// The ARNs of the EC2 instances that may be terminated once they have moved.
+    pub removable: Vec<String>,
 }
 
 impl Access {
-    /// From the environment: `LANDFALL_SOURCE_API_ALLOW`.
+    /// From the environment: `LANDFALL_SOURCE_API_ALLOW`, and `LANDFALL_DECOMMISSION_INSTANCES` (list of ARNs).
     pub fn load(aws: &SdkConfig, env: &Env<'_>, http: &LazyHttp) -> Self {
         Self {
             http: http.clone(),
             secrets: Secrets::new(aws),
             ec2: Ec2Sources::new(aws),
             allowed: env.list("LANDFALL_SOURCE_API_ALLOW"),
+            removable: env.list("LANDFALL_DECOMMISSION_INSTANCES"),
         }
     }
 }
@@ -105,7 +109,8 @@ async fn sign_in(
             Box::pin(machine).await.map(Machine::vsphere)
         }
         SourceControlKind::Ec2 => {
-            let machine = access.ec2.connect(request, control, refusal);
+            let removable = obstacle(request, &access.removable).is_none();
+            let machine = access.ec2.connect(request, control, removable, refusal);
             let machine = Box::pin(machine).await.map(Machine::ec2);
             machine.map_err(Trouble::from)
         }

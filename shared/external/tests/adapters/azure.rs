@@ -270,6 +270,7 @@ async fn a_source_that_nobody_controls_has_no_machine() {
         secrets: no_secrets(),
         ec2: no_ec2(),
         allowed: vec![],
+        removable: vec![],
     };
     for control in [Value::Null, json!({"kind": "none"})] {
         let machine = source::connect(&access, &request(&control), REFUSAL).await;

@@ -163,6 +163,7 @@ async fn connect(ec2: &Ec2Sources, members: Value) -> Result<Machine, StageError
         secrets: no_secrets(),
         ec2: ec2.clone(),
         allowed: vec![],
+        removable: vec![],
     };
     let machine = source::connect(&access, &request(&control(&members)), REFUSAL).await?;
     Ok(machine.unwrap())

@@ -32,6 +32,7 @@ async fn look(
         secrets,
         ec2,
         allowed: vec![url.to_owned()],
+        removable: vec![],
     };
     source::look(&access, &request(control), REFUSAL).await
 }

@@ -132,6 +132,7 @@ pub(crate) async fn connect(
         secrets: secrets.clone(),
         ec2: no_ec2(),
         allowed: allowed.iter().map(|&origin| origin.to_owned()).collect(),
+        removable: vec![],
     };
     let machine = source::connect(&access, &request(control), REFUSAL).await?;
     Ok(machine.unwrap())

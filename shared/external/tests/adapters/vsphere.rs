@@ -64,6 +64,7 @@ impl Vcenter {
             secrets: secrets(GOOD),
             ec2: no_ec2(),
             allowed: vec![url.clone()],
+            removable: vec![],
         };
         let control = control(&format!("{url}/vsphere"), &members);
         source::look(&access, &request(&control), REFUSAL).await

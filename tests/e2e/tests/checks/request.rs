@@ -55,6 +55,11 @@ async fn what_the_request_says_is_compared_with_the_account() {
             &["APPROVERS_TOO_FEW"],
         ),
         (
+            "policy",
+            json!({"retention": {"archiveAfterDays": 30, "decommissionSource": true}}),
+            &["DECOMMISSION_NOT_POSSIBLE", "DECOMMISSION_UNAPPROVED"],
+        ),
+        (
             "sourceControl",
             json!({
                 "kind": "azure", "endpoint": "https://azure.example.com", "subscriptionId": "s", "resourceGroup": "g",
@@ -78,6 +83,11 @@ async fn what_the_request_says_is_compared_with_the_account() {
         let request = good.clone().request(field, value.clone()).request;
         assert_told(&stack, &request, expected).await;
     }
+    let rehearsal = good
+        .clone()
+        .request("steps", json!(["replicate", "validate"]))
+        .request("policy", json!({"retention": {"archiveAfterDays": 30}}));
+    assert_told(&stack, &rehearsal.request, &["RETENTION_WITHOUT_SWITCH"]).await;
     let nowhere = json!({"id": stack.info.account_id, "region": NOWHERE});
     let mut request = good.request("account", nowhere).request;
     request["steps"] = json!(["replicate"]);

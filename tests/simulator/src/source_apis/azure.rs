@@ -1,4 +1,4 @@
-//! Azure Resource Manager, as much of it as switches a virtual machine on and off and takes its snapshots.
+//! Azure Resource Manager, as much of it as switches a virtual machine on and off, deletes it and takes its snapshots.
 
 use serde_json::{Value, json};
 
@@ -109,6 +109,9 @@ fn machine(
     let is =
         |m: &Machine| m.power == PowerKind::Azure && (m.source_vm_id == name || m.hostname == name);
     let Some(machine) = world.machines.values_mut().find(|m| is(m)) else {
+        if method == "DELETE" {
+            return Answer::new(204, Value::Null);
+        }
         return failure(
             404,
             "ResourceNotFound",
@@ -124,6 +127,12 @@ fn machine(
         ])
     };
     match (method, action) {
+        // Azure deletes a machine that runs as well; whoever asks must not.
+        ("DELETE", None) => {
+            let gone = machine.source_vm_id.clone();
+            world.machines.remove(&gone);
+            Answer::new(202, Value::Null)
+        }
         ("POST", Some("deallocate" | "powerOff")) => {
             machine.running = false;
             Answer::new(202, Value::Null)

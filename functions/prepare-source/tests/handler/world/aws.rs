@@ -95,6 +95,7 @@ pub(crate) fn deps(world: &Shared) -> Deps {
             secrets: secrets(world),
             ec2: Ec2Sources::with_client(source_ec2(world)),
             allowed: vec![],
+            removable: vec![],
         },
         region: "eu-central-1".into(),
         cmf: None,

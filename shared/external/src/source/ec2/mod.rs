@@ -1,6 +1,7 @@
 //! EC2, in another Region or another account than the deployment's own: stop, start, and snapshots of all volumes.
 //!
-//! Source: Amazon EC2 API reference, StopInstances, StartInstances, CreateSnapshots (all volumes at one moment).
+//! Source: Amazon EC2 API reference, StopInstances, StartInstances, TerminateInstances, CreateSnapshots (all volumes at
+//! one moment).
 
 mod session;
 
@@ -17,7 +18,7 @@ use landfall_common::aws_error::{code, stage_error};
 use landfall_domain::request::SourceControl;
 use landfall_domain::{ErrorName, MigrationRequest, StageError};
 
-use super::{Power, SourceMachine, Trouble, needed, snapshot_name};
+use super::{Power, Removal, SourceMachine, Trouble, needed, snapshot_name};
 use session::Session;
 
 /// The tag that holds a snapshot's name: `CreateSnapshots` has no client token, so it is looked for first.
@@ -55,7 +56,7 @@ impl Ec2Sources {
         Self(Way::Client(client))
     }
 
-    /// The instance of a request, in its Region and under its role.
+    /// The instance of a request, in its Region and under its role; whether the operator lets it be terminated.
     ///
     /// # Errors
     /// A field that is missing, a role that may not be assumed, or a transient failure.
@@ -63,6 +64,7 @@ impl Ec2Sources {
         &self,
         request: &MigrationRequest,
         control: &SourceControl,
+        removable: bool,
         refusal: ErrorName,
     ) -> Result<Ec2, StageError> {
         let needed = |value, field| needed(control.kind, value, field, refusal);
@@ -80,6 +82,7 @@ impl Ec2Sources {
                         name: format!("landfall-{}", request.migration_id),
                         region: &region,
                         instance: &instance,
+                        removable,
                     };
                     config = config.credentials_provider(session.begin(aws, refusal).await?);
                 }
@@ -90,6 +93,7 @@ impl Ec2Sources {
             client,
             instance,
             region,
+            removable,
             refusal,
         })
     }
@@ -101,6 +105,7 @@ pub(super) struct Ec2 {
     client: Client,
     instance: String,
     region: String,
+    removable: bool,
     refusal: ErrorName,
 }
 
@@ -316,6 +321,37 @@ impl SourceMachine for Ec2 {
         let mut ids: Vec<String> = taken.into_iter().map(|taken| taken.id).collect();
         ids.sort();
         Ok(ids.join(","))
+    }
+
+    /// Terminates the instance. One that its owner protects against that stays: EC2 refuses, and says so.
+    async fn remove(&self) -> Result<Removal, StageError> {
+        if !self.removable {
+            return Err(StageError::new(
+                self.refusal,
+                format!(
+                    "the operator's decommission_instance_arns does not list the instance {}; it is not terminated",
+                    self.instance
+                ),
+            ));
+        }
+        match self.state().await {
+            Ok(None | Some(InstanceStateName::Terminated)) => return Ok(Removal::Gone),
+            Ok(Some(InstanceStateName::ShuttingDown)) => return Ok(Removal::UnderWay),
+            Ok(Some(InstanceStateName::Stopped)) => {}
+            Ok(Some(_)) => return Ok(Removal::NotOff),
+            // A terminated instance is forgotten after about an hour.
+            Err(error) if code(&error) == Some("InvalidInstanceID.NotFound") => {
+                return Ok(Removal::Gone);
+            }
+            Err(error) => return Err(self.failed(&error, DESCRIBE)),
+        }
+        self.client
+            .terminate_instances()
+            .instance_ids(&self.instance)
+            .send()
+            .await
+            .map_err(|error| self.failed(&error, "ec2:TerminateInstances"))?;
+        Ok(Removal::UnderWay)
     }
 
     /// There is nothing to give back: a session ends by itself.

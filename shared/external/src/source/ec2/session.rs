@@ -25,6 +25,8 @@ pub(super) struct Session<'a> {
     pub(super) region: &'a str,
     /// The one instance that it is for.
     pub(super) instance: &'a str,
+    /// Whether it may terminate that instance.
+    pub(super) removable: bool,
 }
 
 impl Session<'_> {
@@ -37,7 +39,7 @@ impl Session<'_> {
         aws: &SdkConfig,
         refusal: ErrorName,
     ) -> Result<Credentials, StageError> {
-        let policy = policy(self.role, self.region, self.instance);
+        let policy = policy(self.role, self.region, self.instance, self.removable);
         let answer = aws_sdk_sts::Client::new(aws)
             .assume_role()
             .role_arn(self.role)
@@ -71,18 +73,20 @@ impl Session<'_> {
 }
 
 /// What a session may do of all that its role may: only what is done here, and only to this instance.
-fn policy(role_arn: &str, region: &str, instance: &str) -> Value {
+fn policy(role_arn: &str, region: &str, instance: &str, removable: bool) -> Value {
     let mut parts = role_arn.split(':').skip(1);
     let partition = parts.next().unwrap_or("aws");
     let account = parts.nth(2).unwrap_or("*");
     let here = format!("arn:{partition}:ec2:{region}:{account}");
     let instance = format!("{here}:instance/{instance}");
     let snapshots = format!("arn:{partition}:ec2:{region}::snapshot/*");
+    let mut power = vec!["ec2:StartInstances", "ec2:StopInstances"];
+    power.extend(removable.then_some("ec2:TerminateInstances"));
     json!({
         "Version": "2012-10-17",
         "Statement": [
             {"Effect": "Allow", "Action": ["ec2:DescribeInstances", "ec2:DescribeSnapshots"], "Resource": "*"},
-            {"Effect": "Allow", "Action": ["ec2:StartInstances", "ec2:StopInstances"], "Resource": instance},
+            {"Effect": "Allow", "Action": power, "Resource": instance},
             {
                 "Effect": "Allow", "Action": "ec2:CreateSnapshots",
                 "Resource": [instance, format!("{here}:volume/*"), snapshots],
@@ -106,7 +110,7 @@ mod tests {
     #[test]
     fn a_session_may_touch_one_instance_and_nothing_beside_it() {
         let role = "arn:aws-cn:iam::210987654321:role/path/landfall-source";
-        let policy = super::policy(role, "cn-north-1", "i-1");
+        let policy = super::policy(role, "cn-north-1", "i-1", true);
         let statements = policy["Statement"].as_array().unwrap();
         let resource = |action: &str| {
             let fits = |statement: &&Value| statement["Action"].to_string().contains(action);
@@ -114,6 +118,9 @@ mod tests {
         };
         let instance = "arn:aws-cn:ec2:cn-north-1:210987654321:instance/i-1";
         assert_eq!(resource("ec2:StopInstances"), instance);
+        assert_eq!(resource("ec2:TerminateInstances"), instance);
+        let kept = super::policy(role, "cn-north-1", "i-1", false).to_string();
+        assert!(!kept.contains("Terminate"), "{kept}");
         assert_eq!(resource("ec2:CreateSnapshots")[0], instance);
         assert_eq!(
             resource("ec2:CreateTags"),

@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Access, ENDPOINT_FIELD, Power, SourceMachine, Trouble, listed, needed, secret, snapshot_name,
+    Access, ENDPOINT_FIELD, Power, Removal, SourceMachine, Trouble, listed, needed, secret,
+    snapshot_name,
 };
 use crate::api::{Answer, Api, Body};
 use crate::http_client_trusting;
@@ -305,6 +306,13 @@ impl SourceMachine for Vsphere {
         let taken = vim.snapshot(&self.vm, &snapshot_name(name)).await;
         vim.sign_out().await;
         taken
+    }
+
+    /// Not done here: the pre-flight says so too.
+    async fn remove(&self) -> Result<Removal, StageError> {
+        Err(self.api.refused(
+            "Landfall deletes no machine in vSphere; delete it in vCenter once it is archived",
+        ))
     }
 
     /// Ends the session: vCenter allows an account a limited number of them.

@@ -1,0 +1,129 @@
+//! The end of the retention: the source is deleted where that was agreed to, and its server is archived in MGN.
+//!
+//! The migration has succeeded, and stays so whatever becomes of this.
+
+use jiff::Timestamp;
+use landfall_common::state::Change;
+use landfall_domain::decommission::obstacle;
+use landfall_domain::finalize::State;
+use landfall_domain::gate::Gate;
+use landfall_domain::record::Decommission;
+use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError};
+use landfall_external::source::{self, Removal, SourceMachine as _};
+use serde_json::json;
+
+use crate::{Deps, REFUSED};
+
+/// Goes as far as it can be gone now; what is done already is skipped.
+pub(crate) async fn archive(
+    deps: &Deps,
+    mut record: MigrationRecord,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let retention = record.request.policy.retention.clone();
+    let retention = retention
+        .ok_or_else(|| refused("the request has no policy.retention; nothing is archived"))?;
+    let decommission = record.done.decommission.as_ref();
+    let gone = decommission.is_some_and(|it| it.state == State::Done);
+    if retention.decommission_source && !gone {
+        record = Box::pin(decommission_source(deps, record, now)).await?;
+    }
+    if record.done.archived_at.is_some() {
+        return Ok(record);
+    }
+    let outcome = archive_server(deps, &record).await?;
+    record.done.archived_at = Some(now.to_string());
+    let change = Change::to(record.status, EventType::ServerArchived)
+        .evidence(json!({ "outcome": outcome }));
+    Box::pin(deps.journal.advance(record, change, now)).await
+}
+
+/// Whether people have said yes: a gate that asks nobody is no agreement to what cannot be undone.
+fn is_agreed(record: &MigrationRecord) -> bool {
+    let gate = record.gate(Gate::Decommission);
+    let agreed = gate.is_some_and(|gate| gate.answers.iter().any(|answer| answer.approve));
+    agreed && record.may_pass(Gate::Decommission)
+}
+
+async fn decommission_source(
+    deps: &Deps,
+    mut record: MigrationRecord,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    if !is_agreed(&record) {
+        return Err(refused(
+            "nobody has agreed to delete the source: it stays, and so does its server in MGN",
+        ));
+    }
+    if let Some(finding) = obstacle(&record.request, &deps.sources.removable) {
+        return Err(refused(finding.message.clone()).findings(vec![finding]));
+    }
+    let machine = source::connect(&deps.sources, &record.request, REFUSED).await?;
+    let machine = machine.ok_or_else(|| refused("the request names no source to delete"))?;
+    if record.done.decommission.is_none() {
+        // Noted first: whoever looks at the record must not take a source that may be gone for one that is there.
+        record.done.decommission = Some(Decommission {
+            state: State::Begun,
+            at: now.to_string(),
+        });
+        record = deps.journal.store.save(record, now).await?;
+    }
+    let removal = machine.remove().await;
+    machine.close().await;
+    match removal? {
+        Removal::Gone => {}
+        Removal::UnderWay => {
+            return Err(StageError::new(
+                ErrorName::DependencyUnavailable,
+                format!(
+                    "the source {} is being deleted",
+                    record.request.source_vm_id
+                ),
+            ));
+        }
+        Removal::NotOff => {
+            return Err(refused(format!(
+                "the source {} is not off: somebody started it after the migration, so it is not deleted. Find out who \
+                 needs it",
+                record.request.source_vm_id
+            )));
+        }
+    }
+    record.done.decommission = Some(Decommission {
+        state: State::Done,
+        at: now.to_string(),
+    });
+    let by: Vec<String> = record
+        .gate(Gate::Decommission)
+        .into_iter()
+        .flat_map(|gate| gate.answers.iter().map(|answer| answer.by.clone()))
+        .collect();
+    let change = Change::to(record.status, EventType::SourceDecommissioned)
+        .evidence(json!({ "sourceVmId": record.request.source_vm_id, "approvedBy": by }));
+    Box::pin(deps.journal.advance(record, change, now)).await
+}
+
+async fn archive_server(deps: &Deps, record: &MigrationRecord) -> Result<&'static str, StageError> {
+    let server_id = record.source_server_id.as_deref();
+    let server_id = server_id.ok_or_else(|| {
+        refused("the migration has no MGN source server; nothing can be archived")
+    })?;
+    // What MGN shows no more is archived or deleted: either way it takes no place.
+    let Some(server) = deps.mgn.server(server_id).await? else {
+        return Ok("was archived before");
+    };
+    // MGN archives from these two only (API reference, MarkAsArchived); any other says that somebody uses it again.
+    if !matches!(server.lifecycle.as_str(), "CUTOVER" | "DISCONNECTED") {
+        return Err(refused(format!(
+            "source server {server_id} is {} in MGN; only one in CUTOVER or DISCONNECTED can be archived. Somebody uses it \
+             again",
+            server.lifecycle
+        )));
+    }
+    deps.mgn.archive(server_id).await?;
+    Ok("archived")
+}
+
+fn refused(message: impl Into<String>) -> StageError {
+    StageError::new(REFUSED, message)
+}
