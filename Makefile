@@ -38,7 +38,7 @@ unit: ## Run the tests that need no local stack.
 e2e: up ## Run the end-to-end tests against the local stack, and leave it running.
 	cargo test --workspace $(foreach suite,$(basename $(notdir $(wildcard tests/e2e/tests/*.rs))),--test $(suite))
 
-conformance: ## Drive the running simulator with boto3 and the AWS command line.
+conformance: ## Drive the running simulator with boto3 and the AWS command line, and verify a callback of the running stack.
 	$(PYTHON) -m pytest -q -p no:cacheprovider tests
 
 terraform: export TF_DATA_DIR := $(CURDIR)/.landfall/terraform/data

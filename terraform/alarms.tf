@@ -1,10 +1,12 @@
 locals {
-  # Queues in which no message should ever lie: each one is a migration, a launch, a wait or a callback that nobody handles.
+  # Queues in which no message should ever lie: each one is a migration, a launch, a wait, a callback or a notice that nobody
+  # handles.
   watched_queues = {
     requests-dlq     = module.requests.dlq_name
     launches-dlq     = module.launches.dlq_name
     waits-dlq        = module.waits.dlq_name
     callbacks-failed = module.callbacks_failed.name
+    notices-dlq      = module.notices.dlq_name
     undelivered      = module.undelivered.name
   }
 }

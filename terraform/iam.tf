@@ -53,6 +53,10 @@ locals {
       actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
       resources = ["${local.sqs_arn}:${var.name_prefix}-waits"]
     }
+    consume-notices = {
+      actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+      resources = ["${local.sqs_arn}:${local.notices_name}"]
+    }
     callback-failed = {
       actions   = ["sqs:SendMessage"]
       resources = ["${local.sqs_arn}:${var.name_prefix}-callbacks-failed"]
@@ -282,10 +286,20 @@ locals {
       resources = ["*"]
     }
 
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+    notice-topic = {
+      actions   = ["sns:Publish"]
+      resources = ["arn:${local.partition}:sns:${var.region}:${local.account}:${local.notices_name}"]
+    }
+
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html
     callback-secret = {
       actions   = ["secretsmanager:GetSecretValue"]
       resources = ["${local.secrets_arn}/callback-signing-??????"] # Secrets Manager appends six characters
+    }
+    notice-secret = {
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = ["${local.secrets_arn}/notice-webhooks-??????"]
     }
     # Credentials of source hypervisors and CMDBs, filed by the operator under this prefix.
     source-secrets = {
@@ -354,7 +368,7 @@ locals {
   # Statements without a resource (no other account, no secret, no key for volumes) fall away.
   function_statements = {
     for name, function in local.functions : name => [
-      for key in concat(local.base_access, function.access) : {
+      for key in concat(try(function.base_access, local.base_access), function.access) : {
         sid       = replace(title(replace(key, "-", " ")), " ", "")
         actions   = local.statements[key].actions
         resources = local.statements[key].resources

@@ -21,6 +21,7 @@ locals {
   bus_arn          = "arn:${local.partition}:events:${var.region}:${local.account}:event-bus/${var.name_prefix}"
   secrets_arn      = "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:${var.name_prefix}"
   undelivered_name = "${var.name_prefix}-undelivered"
+  notices_name     = "${var.name_prefix}-notices"
 
   # What the ARN of every function's role begins with; the function's name completes it.
   role_arn_prefix = "arn:${local.partition}:iam::${local.account}:role/${var.name_prefix}-"
@@ -59,7 +60,8 @@ locals {
   }
 
   # The one list of functions. A key is the function's folder, crate, binary, Lambda name suffix and ASL token.
-  # `access` names entries of local.statements (iam.tf); `optional` holds variables that are absent while unset.
+  # `access` names entries of local.statements (iam.tf), and `base_access` those instead of local.base_access;
+  # `optional` holds variables that are absent while unset.
   functions = {
     ingress = {
       timeout              = 30
@@ -181,6 +183,21 @@ locals {
       }
       optional = { LANDFALL_CALLBACK_ALLOW = local.callback_allow }
       access   = ["callback-secret", "callback-failed"]
+    }
+    notify = {
+      timeout              = 60
+      memory               = 256
+      reserved_concurrency = 2 # chats take about one message a second
+      environment = {
+        LANDFALL_NOTICE_TOPIC_ARN  = aws_sns_topic.notices.arn
+        LANDFALL_NOTICE_SECRET_ARN = aws_secretsmanager_secret.notice_webhooks.arn
+      }
+      optional = {
+        LANDFALL_NOTICE_HOSTS = length(var.notice_hosts) == 0 ? null : join(",", var.notice_hosts)
+        LANDFALL_NOTICE_ALLOW = length(var.notice_allow) == 0 ? null : join(",", var.notice_allow)
+      }
+      access      = ["consume-notices", "notice-topic", "notice-secret"]
+      base_access = [] # it knows of migrations what the events say
     }
     rollback = {
       timeout              = 300

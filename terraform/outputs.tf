@@ -43,6 +43,16 @@ output "operator_api_arn" {
   value       = aws_apigatewayv2_api.operators.execution_arn
 }
 
+output "notice_topic_arn" {
+  description = "The topic on which stakeholders hear of migrations."
+  value       = aws_sns_topic.notices.arn
+}
+
+output "notice_secret_arn" {
+  description = "The secret that names the webhooks of chats."
+  value       = aws_secretsmanager_secret.notice_webhooks.arn
+}
+
 output "event_bus_name" {
   description = "The bus on which Landfall reports."
   value       = aws_cloudwatch_event_bus.landfall.name

@@ -120,6 +120,39 @@ variable "callback_allow" {
   default     = []
 }
 
+variable "notice_events" {
+  description = "Event types of which stakeholders hear; an empty list tells them nothing. See schemas/events."
+  type        = list(string)
+  default = [
+    "ApprovalDenied", "ApprovalEscalated", "ApprovalRequested", "MigrationCancelled", "MigrationFailed", "MigrationFrozen",
+    "MigrationRejected", "MigrationSucceeded", "ReplicationStalled", "RollbackCompleted", "RollbackFailed", "RollbackStarted",
+    "SourceDecommissioned", "SwitchHeld",
+  ]
+
+  validation {
+    condition     = length(setsubtract(var.notice_events, [for schema in fileset("${path.module}/../schemas/events", "*.schema.json") : trimsuffix(schema, ".schema.json")])) == 0
+    error_message = "notice_events names an event that Landfall does not publish; see schemas/events."
+  }
+}
+
+variable "notice_emails" {
+  description = "Mail addresses that subscribe to the notices; each confirms by a link in its first mail."
+  type        = list(string)
+  default     = []
+}
+
+variable "notice_hosts" {
+  description = "Hosts of the webhooks that notices may go to, by https; *. before a name means all below it."
+  type        = list(string)
+  default     = ["hooks.slack.com", "*.webhook.office.com", "*.logic.azure.com", "*.api.powerplatform.com"]
+}
+
+variable "notice_allow" {
+  description = "Origins (scheme://host:port) that notices may go to although they are not public https."
+  type        = list(string)
+  default     = []
+}
+
 variable "source_api_allow" {
   description = "Origins (scheme://host:port) that a request's sourceControl.endpoint may name: the source's credentials are sent there. Empty allows public Azure only."
   type        = list(string)

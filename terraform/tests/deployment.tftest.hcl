@@ -28,11 +28,11 @@ run "names" {
     condition = [
       module.requests.name, module.requests.dlq_name, module.launches.name, module.launches.dlq_name,
       module.waits.name, module.waits.dlq_name,
-      module.callbacks_failed.name, module.undelivered.name,
+      module.callbacks_failed.name, module.undelivered.name, module.notices.name, module.notices.dlq_name,
       ] == [
       "landfall-requests", "landfall-requests-dlq", "landfall-launches", "landfall-launches-dlq",
       "landfall-waits", "landfall-waits-dlq",
-      "landfall-callbacks-failed", "landfall-undelivered",
+      "landfall-callbacks-failed", "landfall-undelivered", "landfall-notices", "landfall-notices-dlq",
     ]
     error_message = "A queue has another name than docs and clients use."
   }
@@ -99,13 +99,16 @@ run "queues" {
 
   assert {
     condition = alltrue([
-      for mapping in [aws_lambda_event_source_mapping.requests, aws_lambda_event_source_mapping.launches, aws_lambda_event_source_mapping.waits] :
+      for mapping in [
+        aws_lambda_event_source_mapping.requests, aws_lambda_event_source_mapping.launches, aws_lambda_event_source_mapping.waits,
+        aws_lambda_event_source_mapping.notices,
+      ] :
       contains(mapping.function_response_types, "ReportBatchItemFailures")
     ])
     error_message = "Without ReportBatchItemFailures one bad message brings its whole batch back."
   }
   assert {
-    condition     = toset(keys(aws_cloudwatch_metric_alarm.queue)) == toset(["requests-dlq", "launches-dlq", "waits-dlq", "callbacks-failed", "undelivered"])
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.queue)) == toset(["requests-dlq", "launches-dlq", "waits-dlq", "callbacks-failed", "notices-dlq", "undelivered"])
     error_message = "Every queue in which messages strand has an alarm."
   }
 }
@@ -145,4 +148,45 @@ run "events" {
     condition     = jsondecode(aws_scheduler_schedule.sweep.target[0].input).action == "sweep"
     error_message = "The schedule asks for a sweep."
   }
+}
+
+run "notices" {
+  command = plan
+
+  variables {
+    notice_emails = ["ops@example.com"]
+    notice_events = ["MigrationFrozen"]
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.notices[0].event_pattern == jsonencode({ source = ["landfall"], detail-type = ["MigrationFrozen"] })
+    error_message = "The events that notify, and no others, go to the queue of notices."
+  }
+  assert {
+    condition     = [for subscription in aws_sns_topic_subscription.notices : "${subscription.protocol}:${subscription.endpoint}"] == ["email:ops@example.com"]
+    error_message = "Who is listed subscribes by mail."
+  }
+}
+
+run "no_notices" {
+  command = plan
+
+  variables {
+    notice_events = []
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.notices) == 0 && length(aws_cloudwatch_event_target.notices) == 0
+    error_message = "EventBridge takes no rule for nothing."
+  }
+}
+
+run "an_event_that_nobody_publishes" {
+  command = plan
+
+  variables {
+    notice_events = ["MigrationFinished"]
+  }
+
+  expect_failures = [var.notice_events]
 }

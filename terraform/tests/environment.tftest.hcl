@@ -33,6 +33,7 @@ run "only_what_is_set" {
       finalize-cutover  = ""
       callback          = "LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
       rollback          = ""
+      notify            = "LANDFALL_NOTICE_HOSTS LANDFALL_NOTICE_SECRET_ARN LANDFALL_NOTICE_TOPIC_ARN"
     }
     error_message = "A variable that is not set must be absent, not empty."
   }
@@ -43,6 +44,7 @@ run "everything_set" {
 
   variables {
     callback_allow     = ["http://127.0.0.1:4570"]
+    notice_allow       = ["http://127.0.0.1:4570"]
     source_api_allow   = ["http://127.0.0.1:4570", "https://azure.corp"]
     cmf_url            = "https://cmf.example.com"
     cmf_login_url      = "https://login.example.com"
@@ -88,6 +90,7 @@ run "everything_set" {
         "LANDFALL_CMF_URL", "LANDFALL_DECOMMISSION_INSTANCES", "LANDFALL_SOURCE_API_ALLOW",
       ])
       callback = "LANDFALL_CALLBACK_ALLOW LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
+      notify   = "LANDFALL_NOTICE_ALLOW LANDFALL_NOTICE_HOSTS LANDFALL_NOTICE_SECRET_ARN LANDFALL_NOTICE_TOPIC_ARN"
       rollback = join(" ", [
         "LANDFALL_CMDB_URL", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
         "LANDFALL_CMF_URL", "LANDFALL_SOURCE_API_ALLOW",

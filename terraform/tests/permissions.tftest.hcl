@@ -153,6 +153,10 @@ run "exactly" {
           "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "events:PutEvents", "secretsmanager:GetSecretValue",
           "sqs:SendMessage",
         ]
+        notify = [
+          "secretsmanager:GetSecretValue", "sns:Publish", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage",
+          "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
+        ]
         rollback = [
           "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
           "ec2:DescribeInstances", "ec2:ModifyInstanceAttribute", "ec2:ModifyLaunchTemplate", "events:PutEvents",

@@ -46,6 +46,12 @@ pub struct StackInfo {
     /// Where operators order and approvers answer. None in a file of an earlier version.
     #[serde(default)]
     pub operator_api_url: String,
+    /// Topic on which stakeholders hear of migrations. Empty in a file of an earlier version.
+    #[serde(default)]
+    pub notice_topic_arn: String,
+    /// Secret that names the webhooks of chats.
+    #[serde(default)]
+    pub notice_secret_arn: String,
     /// Secret that signs callbacks (`whsec_…`).
     pub callback_secret: String,
     /// The stack's processes.
@@ -116,6 +122,8 @@ impl StackInfo {
             state_machine_arn: output("state_machine_arn")?,
             function_names,
             operator_api_url: operator_api(&ministack.url, &output("operator_api_url")?),
+            notice_topic_arn: output("notice_topic_arn")?,
+            notice_secret_arn: output("notice_secret_arn")?,
             callback_secret,
             pids: Pids {
                 ministack: ministack.pid,

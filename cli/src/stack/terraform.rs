@@ -153,6 +153,10 @@ fn variables(deployment: &Deployment) -> Vec<(&'static str, OsString)> {
             serde_json::json!([simulator]).to_string().into(),
         ),
         (
+            "TF_VAR_notice_allow",
+            serde_json::json!([simulator]).to_string().into(),
+        ),
+        (
             "TF_VAR_source_api_allow",
             serde_json::json!([simulator]).to_string().into(),
         ),
@@ -350,7 +354,11 @@ mod tests {
                 "AWS_ENDPOINT_URL_SSM"
             ]
         );
-        for name in ["TF_VAR_callback_allow", "TF_VAR_source_api_allow"] {
+        for name in [
+            "TF_VAR_callback_allow",
+            "TF_VAR_notice_allow",
+            "TF_VAR_source_api_allow",
+        ] {
             assert_eq!(variables[name], r#"["http://127.0.0.1:4570"]"#, "{name}");
         }
     }

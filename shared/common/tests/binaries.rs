@@ -20,7 +20,7 @@ use runtime_api::{Answer, RuntimeApi};
 use serde_json::{Value, json};
 
 /// Each function, and what it needs beside the table and the bus.
-const FUNCTIONS: [(&str, &[&str]); 11] = [
+const FUNCTIONS: [(&str, &[&str]); 12] = [
     ("ingress", &["LANDFALL_REQUEST_DLQ_URL"]),
     ("validate-input", &["LANDFALL_ROLE_ARN_PREFIX"]),
     ("prepare-source", &[]),
@@ -38,13 +38,20 @@ const FUNCTIONS: [(&str, &[&str]); 11] = [
     ("rollback", &[]),
     ("approvals", &[]),
     ("control", &[]),
+    (
+        "notify",
+        &["LANDFALL_NOTICE_TOPIC_ARN", "LANDFALL_NOTICE_SECRET_ARN"],
+    ),
 ];
 
 /// Those behind the operators' API: what is wrong is an HTTP answer.
 const DOORS: [&str; 2] = ["approvals", "control"];
 
+/// Those that have nothing to do with records.
+const WITHOUT_STATE: [&str; 1] = ["notify"];
+
 /// Those whose failed messages go back to their queue one by one.
-const BATCHES: [&str; 3] = ["ingress", "trigger-migration", "watch-migrations"];
+const BATCHES: [&str; 4] = ["ingress", "trigger-migration", "watch-migrations", "notify"];
 
 fn binary(name: &str) -> PathBuf {
     // This test is <target>/<profile>/deps/binaries-<hash>.
@@ -164,7 +171,7 @@ fn an_event_that_is_wrong_is_answered_with_the_member_at_fault() {
         assert_eq!(error["errorType"], internal, "{name}: {error}");
         let message = error["errorMessage"].as_str().unwrap();
         let member = match name {
-            "ingress" | "trigger-migration" => "Records",
+            "ingress" | "trigger-migration" | "notify" => "Records",
             "verify-migration" => "phase",
             "callback" => "outcome",
             _ => "tenantId",
@@ -189,7 +196,12 @@ fn a_function_that_lacks_its_configuration_names_all_of_it_and_ends() {
         } = command(name, &api.address).output().unwrap();
         assert!(!status.success(), "{name} went on");
         let said = String::from_utf8([stdout, stderr].concat()).unwrap();
-        for variable in ["LANDFALL_TABLE", "LANDFALL_BUS"].iter().chain(more) {
+        let state: &[&str] = if WITHOUT_STATE.contains(&name) {
+            &[]
+        } else {
+            &["LANDFALL_TABLE", "LANDFALL_BUS"]
+        };
+        for variable in state.iter().chain(more) {
             let told = format!("{variable} is not set");
             assert!(said.contains(&told), "{name}: {variable} is not in {said}");
         }

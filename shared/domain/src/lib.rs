@@ -21,6 +21,7 @@ pub mod health;
 pub mod installer;
 pub mod launch;
 pub mod mask;
+pub mod notice;
 pub mod outage;
 pub mod plan;
 pub mod record;

@@ -191,6 +191,11 @@ fn fits(entry: &str, host: &str) -> bool {
 }
 
 impl Admitted {
+    /// The URL's host: as much of it as may be told.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Where the connection may go.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses

@@ -39,6 +39,10 @@ pub struct Info {
     pub function_names: std::collections::BTreeMap<String, String>,
     /// Where operators order and approvers answer.
     pub operator_api_url: String,
+    /// The topic on which stakeholders hear of migrations.
+    pub notice_topic_arn: String,
+    /// The secret that names the webhooks of chats.
+    pub notice_secret_arn: String,
     /// The secret that signs callbacks.
     pub callback_secret: String,
 }
@@ -56,6 +60,8 @@ pub struct Stack {
     pub sqs: aws_sdk_sqs::Client,
     /// Workflows.
     pub sfn: aws_sdk_sfn::Client,
+    /// Topics.
+    pub sns: aws_sdk_sns::Client,
     /// Events.
     pub events: aws_sdk_eventbridge::Client,
     /// Secrets.
@@ -88,6 +94,7 @@ impl Stack {
             dynamodb,
             sqs: aws_sdk_sqs::Client::new(&config),
             sfn: aws_sdk_sfn::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(&config),
             events: aws_sdk_eventbridge::Client::new(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
             http,

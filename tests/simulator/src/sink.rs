@@ -34,6 +34,8 @@ pub struct Callback {
     pub headers: BTreeMap<String, String>,
     /// The body, parsed when it is JSON.
     pub body: Value,
+    /// The body as it came: what the signature is of.
+    pub text: String,
     /// Whether the signature is right.
     pub verified: bool,
     /// Why it is not.
@@ -85,7 +87,9 @@ impl Sink {
             name: name.to_owned(),
             received_at: now,
             headers,
-            body: serde_json::from_slice(body).unwrap_or_else(|_| Value::String(text.into_owned())),
+            body: serde_json::from_slice(body)
+                .unwrap_or_else(|_| Value::String(text.clone().into_owned())),
+            text: text.into_owned(),
             verified: verdict.is_ok(),
             problem: verdict.err(),
             status,

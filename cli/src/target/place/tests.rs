@@ -16,6 +16,8 @@ fn stack() -> StackInfo {
         state_machine_arn: String::new(),
         function_names: [(VALIDATOR.to_owned(), "local-validate-input".to_owned())].into(),
         operator_api_url: "http://127.0.0.1:4566/_aws/execute-api/a1b2c3d4/$default".to_owned(),
+        notice_topic_arn: String::new(),
+        notice_secret_arn: String::new(),
         callback_secret: String::new(),
         pids: Pids {
             ministack: 1,
