@@ -5,7 +5,8 @@ use landfall_domain::{MigrationRecord, StageError};
 
 use crate::{Deps, names, records, source, target};
 
-/// Undoes one thing and verifies it; answers with what was found or done.
+/// Undoes one thing and verifies it; answers with what was found or done. `last` says that it is not tried again when it
+/// is refused.
 ///
 /// # Errors
 /// A transient name while it takes its time; anything else when it is refused.
@@ -13,6 +14,7 @@ pub(crate) async fn undo(
     deps: &Deps,
     record: &MigrationRecord,
     compensation: &Compensation,
+    last: bool,
 ) -> Result<String, StageError> {
     match compensation {
         Compensation::PowerOnSource => source::power_on(deps, record).await,
@@ -32,7 +34,7 @@ pub(crate) async fn undo(
         Compensation::RestoreLaunchTemplate { change } => {
             target::restore_template(deps, change).await
         }
-        Compensation::RestoreCmf { before } => records::restore_cmf(deps, before).await,
+        Compensation::RestoreCmf { before } => records::restore_cmf(deps, before, last).await,
         Compensation::StopReplication => target::stop_replication(deps, record).await,
     }
 }

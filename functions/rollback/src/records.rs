@@ -42,11 +42,12 @@ fn holds(item: &Value, fields: &Value) -> bool {
     })
 }
 
-/// Puts the migration status of the server's record back. Where Cloud Migration Factory does not take it, or is not
-/// configured any more, that is left to a person; the migration is only held up by it where the deployment says so.
+/// Puts the migration status of the server's record back. Where Cloud Migration Factory does not take it at the last try,
+/// or is not configured any more, that is left to a person; the migration is only held up by it where the deployment says so.
 pub(crate) async fn restore_cmf(
     deps: &Deps,
     before: &PreviousStatus,
+    last: bool,
 ) -> Result<String, StageError> {
     let left = |why: &str| {
         format!(
@@ -60,6 +61,10 @@ pub(crate) async fn restore_cmf(
     match (put_back(access, before).await, access.weight) {
         (Ok(outcome), _) => Ok(outcome),
         (Err(error), Weight::Required) => Err(error),
+        // It is not waited for, so that a factory that is down counts as one that refuses.
+        (Err(error), Weight::Told) if !last => {
+            Err(StageError::new(REFUSED, error.message).context(error.context))
+        }
         (Err(error), Weight::Told) => {
             tracing::warn!(context = error.context, "{error}");
             Ok(left(&error.message))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
-use landfall_domain::rollback::{Progress, RollbackPlan};
+use landfall_domain::rollback::{Progress, RollbackPlan, TRIES};
 use landfall_domain::{MigrationRecord, StageError};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
@@ -41,9 +41,12 @@ pub(crate) async fn walk(
             }
             tried.push(step.id.clone());
             let (shared, step, at) = (Arc::clone(&shared), step.clone(), now());
+            let refused = progress.of(&step).map_or(0, |state| state.refused);
+            let last = overdue || refused + 1 >= TRIES;
             let work = async move {
                 let (deps, record) = &*shared;
-                let outcome = Box::pin(compensate::undo(deps, record, &step.compensation)).await;
+                let work = compensate::undo(deps, record, &step.compensation, last);
+                let outcome = Box::pin(work).await;
                 (step.id, at, explained(deps, record, outcome).await)
             };
             running.spawn(work.in_current_span());

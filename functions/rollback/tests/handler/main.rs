@@ -14,6 +14,7 @@ mod freeze;
 mod launches;
 mod orders;
 mod own;
+mod source;
 mod stage;
 mod undo;
 // The same world that `finalize-cutover` changes: what one does the other must undo.

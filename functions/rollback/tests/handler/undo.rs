@@ -408,9 +408,17 @@ async fn a_factory_that_does_not_take_its_status_back_freezes_only_who_requires_
         world.calls.iter().position(|it| it == "cmf:PUT:7").unwrap()
     };
     for fault in [Fault::Refused, Fault::Unavailable] {
+        // Once: it is tried again.
         let mut stage = Stage::moved().await;
         stage.deps.cmf.as_mut().unwrap().weight = Weight::Told;
         stage.parts.world().fault = Some((index, fault));
+        assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+        stage.assert_undone("");
+    }
+    {
+        let mut stage = Stage::moved().await;
+        stage.deps.cmf.as_mut().unwrap().weight = Weight::Told;
+        stage.parts.world().refused = Some("cmf:PUT:7".to_owned());
         assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
         let world = stage.parts.world();
         let done = &world.events.last().unwrap().1["evidence"]["done"];

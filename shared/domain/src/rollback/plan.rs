@@ -19,6 +19,15 @@ pub fn plan(record: &MigrationRecord, estimates: &Estimates) -> RollbackPlan {
              what users wrote on the target since the cutover is not on the source"
         ));
     }
+    if let Some(gone) = &done.decommission {
+        plan.plan.irreversible.push(format!(
+            "the source was deleted from its platform at {}: the users, the names and the records of others stay with the \
+             target",
+            gone.at
+        ));
+        plan.plan.kept.push("the target instance".to_owned());
+        return plan.finish();
+    }
     let users = users_back(&mut plan, record);
     if done.cmdb_previous.is_some() {
         plan.add(Compensation::RestoreCmdb, &users);

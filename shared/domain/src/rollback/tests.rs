@@ -393,3 +393,17 @@ fn what_can_be_undone_after_the_point_of_no_return_is_still_planned() {
     assert_eq!(names(&record), wanted);
     assert!(plan(&record).irreversible[0].contains("FinalizeCutover"));
 }
+
+#[test]
+fn without_its_source_nothing_goes_back() {
+    let mut record = moved();
+    record.done.finalized_at = Some("2026-01-01T00:00:00Z".into());
+    record.done.decommission = Some(crate::record::Decommission {
+        state: crate::finalize::State::Done,
+        at: "2026-02-01T00:00:00Z".into(),
+    });
+    let plan = plan(&record);
+    assert!(plan.compensations.is_empty());
+    assert_eq!(plan.irreversible.len(), 2);
+    assert!(plan.irreversible[1].contains("deleted from its platform"));
+}

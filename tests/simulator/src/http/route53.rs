@@ -35,11 +35,13 @@ pub(super) async fn answer(
 ) -> Response {
     let path = address.split('?').next().unwrap_or_default();
     let operation = operation(method, path);
-    let names = names(&String::from_utf8_lossy(body));
+    let text = String::from_utf8_lossy(body);
+    let (names, values) = (names(&text), texts(&text, "Value"));
     let place = caller::place(sim, headers).await;
     let rule = {
         let mut world = sim.world_at(&place);
-        let input = json!({ "path": path, "names": names });
+        // By what it is about, a rule meets a call: names, values, and what is asked for in the address.
+        let input = json!({ "path": path, "names": names, "values": values, "query": query });
         let rule = world.meet("route53", &operation, &input);
         let refusal = rule.as_ref().and_then(Rule::refusal);
         let application = reply::application(headers);
