@@ -167,9 +167,12 @@ async fn what_the_checks_find_ends_it_before_anything_is_touched() {
     assert_eq!(migration.statuses().await, road);
     let states = [
         "ClaimMigration",
+        "Purpose",
         "ValidateInput",
         "Rollback",
+        "RolledBack",
         "Callback",
+        "CallbackOver",
         "Outcome",
         "Failed",
     ];
@@ -247,11 +250,15 @@ async fn a_rehearsal_ends_without_a_cutover() {
     );
     assert!(record.test_evidence.is_some());
     let states = migration.states("SUCCEEDED").await;
-    assert_eq!(states[..13], ALL_STATES[..13]);
-    assert_eq!(
-        states[13..],
-        ["CompleteWithoutSwitch", "Callback", "Outcome", "Succeeded"]
-    );
+    assert_eq!(states[..14], ALL_STATES[..14]);
+    let rest = [
+        "CompleteWithoutSwitch",
+        "Callback",
+        "CallbackOver",
+        "Outcome",
+        "Succeeded",
+    ];
+    assert_eq!(states[14..], rest);
     assert_eq!(migration.server().await["life_cycle"], "READY_FOR_CUTOVER");
 }
 
