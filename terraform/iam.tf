@@ -275,11 +275,13 @@ locals {
 
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonroute53.html
     dns = {
-      actions = ["route53:ChangeResourceRecordSets", "route53:GetChange", "route53:ListResourceRecordSets"]
-      resources = concat(
-        [for zone in local.hosted_zones : "arn:${local.partition}:route53:::hostedzone/${zone}"],
-        ["arn:${local.partition}:route53:::change/*"],
-      )
+      actions   = ["route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets"]
+      resources = [for zone in local.hosted_zones : "arn:${local.partition}:route53:::hostedzone/${zone}"]
+    }
+    # MiniStack asks for GetChange on everything.
+    dns-changes = {
+      actions   = ["route53:GetChange"]
+      resources = var.local ? ["*"] : ["arn:${local.partition}:route53:::change/*"]
     }
     dns-answers = {
       actions   = ["route53:TestDNSAnswer"] # no resource-level permissions

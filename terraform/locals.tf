@@ -153,7 +153,7 @@ locals {
         LANDFALL_SOURCE_API_ALLOW       = local.source_api_allow
       })
       access = [
-        "state-claims", "mgn-servers", "mgn-finalize", "dns", "instances-read", "instance-protection", "instance-tags",
+        "state-claims", "mgn-servers", "mgn-finalize", "dns", "dns-changes", "instances-read", "instance-protection", "instance-tags",
         "source-secrets", "source-accounts", "source-stop", "source-terminate", "cmf-secret", "target-accounts", "explain-refusals",
       ]
     }
@@ -210,7 +210,7 @@ locals {
       })
       access = [
         "state-waits", "mgn-servers", "mgn-jobs", "mgn-job-log", "mgn-lifecycle", "mgn-terminate", "mgn-terminates-on-ec2",
-        "mgn-disconnect", "mgn-launch-settings-read", "mgn-launch-settings", "launch-template-default", "dns", "dns-answers",
+        "mgn-disconnect", "mgn-launch-settings-read", "mgn-launch-settings", "launch-template-default", "dns", "dns-changes", "dns-answers",
         "instances-read", "instance-protection", "source-secrets", "source-accounts", "source-start", "source-keys", "cmf-secret", "target-accounts", "explain-refusals",
       ]
     }

@@ -32,7 +32,7 @@ run "actions" {
         can(regex("^ec2:Describe", action)) || contains([
           "ec2:GetEbsDefaultKmsKeyId", "ec2:GetEbsEncryptionByDefault",
           "mgn:DescribeJobs", "mgn:DescribeReplicationConfigurationTemplates", "mgn:DescribeSourceServers",
-          "servicequotas:ListServiceQuotas", "ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation",
+          "route53:TestDNSAnswer", "servicequotas:ListServiceQuotas", "ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation",
           "ssm:ListCommandInvocations", "sts:DecodeAuthorizationMessage",
         ], action)
       ]
