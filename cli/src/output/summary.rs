@@ -129,6 +129,13 @@ fn night(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
         };
         field("source", text);
     }
+    let refused = record.done.warnings.iter();
+    for finding in refused.filter(|finding| finding.code == "NOT_ARCHIVED") {
+        field(
+            "not archived",
+            format!("{} {}", finding.message, finding.remedy),
+        );
+    }
     if let Some(at) = &record.done.archived_at {
         field("archived", format!("in MGN since {at}"));
     }

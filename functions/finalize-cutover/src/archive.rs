@@ -3,19 +3,44 @@
 //! The migration has succeeded, and stays so whatever becomes of this.
 
 use jiff::Timestamp;
+use landfall_common::Key;
 use landfall_common::state::Change;
 use landfall_domain::decommission::obstacle;
 use landfall_domain::finalize::State;
 use landfall_domain::gate::Gate;
 use landfall_domain::record::Decommission;
-use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError};
+use landfall_domain::{ErrorName, EventType, Finding, MigrationRecord, StageError};
 use landfall_external::source::{self, Removal, SourceMachine as _};
 use serde_json::json;
 
 use crate::{Deps, REFUSED};
 
-/// Goes as far as it can be gone now; what is done already is skipped.
+/// Ends the retention. Why it could not be ended is kept in the record: the workflow ends well all the same, and nobody
+/// else would tell.
 pub(crate) async fn archive(
+    deps: &Deps,
+    record: MigrationRecord,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let key = Key::of(&record);
+    let error = match Box::pin(go_on(deps, record, now)).await {
+        Err(error) if !error.name.is_transient() => error,
+        done => return done,
+    };
+    let mut record = deps.journal.store.require(&key).await?;
+    let known = record.done.warnings.len();
+    record.done.warn(
+        Finding::warning("NOT_ARCHIVED", "/policy/retention", error.message.as_str())
+            .remedy("See to it by hand: the retention is over, and Landfall does not try again."),
+    );
+    if record.done.warnings.len() > known {
+        deps.journal.store.save(record, now).await?;
+    }
+    Err(error)
+}
+
+/// Goes as far as it can be gone now; what is done already is skipped.
+async fn go_on(
     deps: &Deps,
     mut record: MigrationRecord,
     now: Timestamp,
