@@ -35,12 +35,14 @@ impl Task<'_> {
     /// Lets a frozen migration be submitted again.
     pub(crate) async fn release(&self, record: MigrationRecord) -> Outcome {
         if record.status != Status::Frozen {
-            let released = record.status == Status::Failed;
-            let remedy = if released {
-                "It may be submitted again, or retried."
-            } else {
-                "Only a FROZEN migration is released."
-            };
+            let history = self.deps.journal.store.history(&Key::of(&record)).await?;
+            if history
+                .last()
+                .is_some_and(|it| it.event_type == EventType::MigrationReleased)
+            {
+                return Ok(Ok(record));
+            }
+            let remedy = "Only a FROZEN migration is released.";
             return Err(forbidden(&record, "", remedy));
         }
         let change = Change::to(Status::Failed, EventType::MigrationReleased)
