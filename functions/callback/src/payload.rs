@@ -1,6 +1,8 @@
 //! What a callback says.
 
 use jiff::Timestamp;
+use landfall_domain::outage::Outage;
+use landfall_domain::rollback::HandOver;
 use landfall_domain::{MigrationRecord, Status};
 use serde_json::{Value, json};
 
@@ -38,6 +40,8 @@ pub(crate) fn body(record: &MigrationRecord, outcome: Status, now: Timestamp) ->
             "startedAt": record.created_at,
             "endedAt": record.ended_at,
             "failure": record.failure,
+            "outageSeconds": Outage::of(record).and_then(|outage| outage.outage_seconds),
+            "handOver": record.hand_over.as_ref().map(HandOver::text),
         },
     })
 }

@@ -19,6 +19,7 @@ mod stage;
 mod support;
 
 use callback::handle;
+use landfall_domain::rollback::HandOver;
 use landfall_domain::webhook::LAST_TRY;
 use landfall_domain::{ErrorName, Status, webhook};
 use receiver::Receiver;
@@ -66,6 +67,12 @@ async fn what_is_sent_fits_the_schema_of_its_outcome() {
             if end == Status::Succeeded {
                 record.failure = None;
             }
+            if end == Status::Frozen {
+                record.hand_over = Some(HandOver {
+                    because: "MGN refused it".into(),
+                    ..HandOver::default()
+                });
+            }
         })
         .await;
         stage.say(json!({ "outcome": end })).await.unwrap();
@@ -73,6 +80,9 @@ async fn what_is_sent_fits_the_schema_of_its_outcome() {
         assert_eq!(body["type"], callback_schema::type_of(end));
         let faults = callback_schema::faults(end, &body);
         assert_eq!(faults, Vec::<String>::new(), "{end}: {body}");
+        let hand_over = body["data"]["handOver"].as_str();
+        let told = hand_over.is_some_and(|text| text.contains("MGN refused it"));
+        assert_eq!(told, end == Status::Frozen, "{body}");
     }
 }
 

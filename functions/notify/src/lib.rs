@@ -98,13 +98,7 @@ pub async fn handle(
     let webhooks = Webhooks::read(deps).await;
     let mut answer = SqsBatchResponse::default();
     for message in &batch.records {
-        if let Err(error) = take(deps, message, &webhooks, &invocation).await {
-            tracing::warn!(
-                error = error.name.as_str(),
-                context = error.context,
-                messageId = message.message_id,
-                "a notice goes back to the queue: {error}"
-            );
+        if !take(deps, message, &webhooks, &invocation).await {
             answer.add_failure(message.message_id.clone().unwrap_or_default());
         }
     }
@@ -112,20 +106,34 @@ pub async fn handle(
         .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))
 }
 
+/// Whether everybody has heard of a message's event.
 async fn take(
     deps: &Deps,
     message: &SqsMessage,
     webhooks: &Result<Webhooks, StageError>,
     invocation: &Invocation,
-) -> Result<(), StageError> {
+) -> bool {
     let body = message.body.as_deref().unwrap_or_default();
     let body: Value = serde_json::from_str(body).unwrap_or_default();
     let correlation_id = correlation::of_event(&body).unwrap_or_default().to_owned();
     let span = telemetry::work_span("notify", &invocation.request_id, &correlation_id);
     async {
-        let event: Event = stage::read(body)?;
-        let notice = notice(event.kind, &event.detail);
-        tell(deps, &event, &notice, webhooks).await
+        let told = match stage::read::<Event>(body) {
+            Ok(event) => {
+                let notice = notice(event.kind, &event.detail);
+                tell(deps, &event, &notice, webhooks).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &told {
+            tracing::warn!(
+                error = error.name.as_str(),
+                context = error.context,
+                messageId = message.message_id,
+                "a notice goes back to the queue: {error}"
+            );
+        }
+        told.is_ok()
     }
     .instrument(span)
     .await

@@ -203,6 +203,7 @@ fn a_callback_s_schema_knows_the_findings_and_nothing_unknown() {
                 "status": "FAILED", "appName": "app", "wave": "wave-1", "sourceVmId": "vm-1",
                 "sourceServerId": null, "targetInstanceId": null, "startedAt": "2026-11-21T11:00:00Z",
                 "endedAt": "2026-11-21T12:00:00Z", "failure": failure,
+                "outageSeconds": 601, "handOver": null,
             },
         })
     };

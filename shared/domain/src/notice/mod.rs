@@ -5,6 +5,7 @@
 
 mod approval;
 mod render;
+mod told;
 mod words;
 
 use std::fmt::Write as _;
@@ -35,8 +36,6 @@ pub const DEFAULT_EVENTS: &[EventType] = &[
     EventType::SwitchHeld,
 ];
 
-/// How many findings are repeated; the others are counted.
-const FINDINGS: usize = 5;
 /// How many characters of one foreign text are repeated.
 const LONGEST: usize = 500;
 
@@ -76,7 +75,7 @@ pub fn notice(event: EventType, detail: &Detail) -> Notice {
         "" => "a message",
         id => id,
     };
-    let mut paragraphs = told(detail, evidence);
+    let mut paragraphs = told::told(detail, evidence);
     let asked = approval::asked(event, detail, evidence);
     paragraphs.extend(asked.iter().map(|it| it.who.clone()));
     if !advice.is_empty() {
@@ -94,32 +93,6 @@ pub fn notice(event: EventType, detail: &Detail) -> Notice {
         facts: facts(event, detail),
         commands,
     }
-}
-
-/// What the event itself says of why.
-fn told(detail: &Detail, evidence: &Value) -> Vec<String> {
-    let mut told = Vec::new();
-    for name in ["because", "rawError", "reason", "remedy"] {
-        if let Some(text) = evidence[name].as_str() {
-            told.push(text.to_owned());
-        }
-    }
-    let findings = evidence["findings"].as_array().cloned().unwrap_or_default();
-    for finding in findings.iter().take(FINDINGS) {
-        let text = |name: &str| finding[name].as_str().unwrap_or_default();
-        let mut line = format!("{}: {}", text("code"), text("message"));
-        if !text("remedy").is_empty() {
-            let _ = write!(line, " {}", text("remedy"));
-        }
-        told.push(line);
-    }
-    if findings.len() > FINDINGS {
-        told.push(format!("And {} more.", findings.len() - FINDINGS));
-    }
-    if let (true, Some(code)) = (told.is_empty(), &detail.reason_code) {
-        told.push(format!("The reason is {code}."));
-    }
-    told
 }
 
 fn facts(event: EventType, detail: &Detail) -> Vec<(&'static str, String)> {

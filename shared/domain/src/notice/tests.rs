@@ -115,6 +115,83 @@ fn what_went_wrong_is_told_and_not_everything_that_is_known() {
 }
 
 #[test]
+fn whoever_ordered_or_answered_is_named_with_their_reason() {
+    let order = json!({ "by": "arn:aws:iam::1:user/ann", "reason": "the link is down" });
+    let answer = |approve| {
+        json!({
+            "by": "arn:aws:iam::1:user/bob", "approve": approve, "reason": "all good", "changeReference": "CHG1",
+        })
+    };
+    for (event, evidence, told) in [
+        (
+            EventType::MigrationPaused,
+            json!({ "order": order, "emergency": false }),
+            "Ordered by arn:aws:iam::1:user/ann: the link is down",
+        ),
+        (
+            EventType::RollbackStarted,
+            json!({ "emergency": order }),
+            "EMERGENCY: nobody is asked for approval, as ordered by arn:aws:iam::1:user/ann: the link is down",
+        ),
+        (
+            EventType::ApprovalAnswered,
+            json!({ "answer": answer(true) }),
+            "arn:aws:iam::1:user/bob agreed (CHG1): all good",
+        ),
+        (
+            EventType::ApprovalDenied,
+            json!({ "answers": [answer(false)] }),
+            "arn:aws:iam::1:user/bob refused (CHG1): all good",
+        ),
+        (
+            EventType::SwitchHeld,
+            json!({ "until": "2026-11-22T01:00:00Z" }),
+            "As it looks now, until 2026-11-22T01:00:00Z.",
+        ),
+        (
+            EventType::MigrationSucceeded,
+            json!({ "outage": { "outageSeconds": 601 } }),
+            "The outage took 11 minutes (601 seconds).",
+        ),
+    ] {
+        assert_eq!(notice(event, &detail(evidence)).paragraphs[0], told);
+    }
+}
+
+#[test]
+fn an_end_tells_its_failure_and_what_is_left_to_do() {
+    let failure = json!({
+        "error": "ValidationError", "message": "1 check failed", "state": "ValidateInput",
+        "findings": [{ "code": "SUBNET_NOT_FOUND", "message": "there is none." }],
+    });
+    let done = json!([{ "compensation": "dns", "outcome": "set" }, { "compensation": "cmf", "outcome": "set" }]);
+    let evidence = json!({ "failure": failure, "done": done, "kept": [], "irreversible": ["the source's agent"] });
+    let told = notice(EventType::RollbackCompleted, &detail(evidence)).paragraphs;
+    assert_eq!(
+        told,
+        [
+            "Done: dns, cmf.",
+            "Cannot be undone: the source's agent.",
+            "ValidationError in ValidateInput: 1 check failed",
+            "SUBNET_NOT_FOUND: there is none.",
+        ]
+    );
+    let text =
+        "The rollback was not completed: x.\nBy hand, in this order:\n  1. start the source\n";
+    let evidence = json!({ "handOver": text, "because": "x", "done": done });
+    let told = notice(EventType::MigrationFrozen, &detail(evidence)).paragraphs;
+    assert_eq!(
+        told[..3],
+        [
+            "The rollback was not completed: x.",
+            "By hand, in this order:",
+            "1. start the source",
+        ]
+    );
+    assert!(told[3].contains("landfall release"), "{told:?}");
+}
+
+#[test]
 fn foreign_text_steers_neither_a_screen_nor_a_shell_nor_a_chat() {
     let evil = "a\u{1b}[2J\r\nb\u{202e} <!channel> *bold* [link](https://evil) `c`";
     let evidence = json!({ "rawError": evil, "gate": "x; rm -rf /", "rules": [] });
