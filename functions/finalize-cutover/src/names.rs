@@ -1,8 +1,5 @@
 //! DNS: the names of the request point at the target.
 
-use std::time::Instant;
-
-use jiff::Timestamp;
 use landfall_domain::finalize::{State, Step};
 use landfall_domain::record::{DnsChange, DnsValue};
 use landfall_domain::request::{DnsRecord, DnsType};
@@ -11,7 +8,7 @@ use landfall_external::dns::RecordName;
 use serde_json::{Value, json};
 
 use crate::Deps;
-use crate::steps::{begin, finish};
+use crate::steps::{Clock, begin, finish};
 use crate::target::Target;
 
 /// Points every name at the target, and waits for Route 53's name servers. What was there before is in the record first,
@@ -20,7 +17,7 @@ pub(crate) async fn point_at_target(
     deps: &Deps,
     mut record: MigrationRecord,
     target: &Target,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<MigrationRecord, StageError> {
     if record.request.dns.is_empty() {
         return Ok(record);
@@ -35,19 +32,16 @@ pub(crate) async fn point_at_target(
     if !unknown.is_empty() {
         record.done.dns.extend(unknown);
         let told = told(&record.done.dns);
-        record = begin(deps, record, Step::Dns, told, now).await?;
+        record = begin(deps, record, Step::Dns, told, clock).await?;
     }
-    let asked = Instant::now();
     let mut changes = Vec::with_capacity(record.done.dns.len());
     for change in &record.done.dns {
         // Also on a second run: the same value again does no harm, and only a change can be waited for.
         changes.push(deps.dns.put(name_of(change), &change.value).await?);
     }
     deps.dns.settle(&changes).await?;
-    // Old answers are given out until this very moment, which may be a minute and more after the run began.
-    let now = now.saturating_add(asked.elapsed()).unwrap_or(now);
     let seen = (State::Done, told(&record.done.dns));
-    finish(deps, record, Step::Dns, seen, now).await
+    finish(deps, record, Step::Dns, seen, clock).await
 }
 
 /// The changes as the history shows them.

@@ -1,13 +1,12 @@
 //! The records that other people keep: the configuration item and Cloud Migration Factory.
 
-use jiff::Timestamp;
 use landfall_domain::cmf::{Weight, not_updated};
 use landfall_domain::finalize::{State, Step};
 use landfall_domain::{MigrationRecord, StageError};
 use landfall_external::cmdb::Cmdb;
 use serde_json::{Map, Value, json};
 
-use crate::steps::{begin, finish};
+use crate::steps::{Clock, begin, finish};
 use crate::target::Target;
 use crate::{Deps, REFUSED};
 
@@ -19,7 +18,7 @@ pub(crate) async fn update_cmdb(
     deps: &Deps,
     mut record: MigrationRecord,
     target: &Target,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<MigrationRecord, StageError> {
     let Some(item) = record.request.cmdb.clone() else {
         return Ok(record);
@@ -28,14 +27,14 @@ pub(crate) async fn update_cmdb(
         tracing::warn!("the request names a configuration item, and this deployment has no CMDB");
         let left = "left to a person: LANDFALL_CMDB_URL is not set";
         let left = (State::Left, left.into());
-        return finish(deps, record, Step::Cmdb, left, now).await;
+        return finish(deps, record, Step::Cmdb, left, clock).await;
     };
     let cmdb = Cmdb::new(&deps.http.get()?, url, REFUSED)?;
     let wanted = json!({ "ip_address": target.private_ip, "object_id": target.instance_id });
     let current = cmdb.get(&item).await?;
     if record.done.cmdb_previous.is_none() {
         record.done.cmdb_previous = Some(fields_of(&current, &wanted));
-        record = begin(deps, record, Step::Cmdb, wanted.clone(), now).await?;
+        record = begin(deps, record, Step::Cmdb, wanted.clone(), clock).await?;
     }
     if fields_of(&current, &wanted) != wanted {
         let changed = cmdb.patch(&item, &wanted).await?;
@@ -49,7 +48,7 @@ pub(crate) async fn update_cmdb(
             ));
         }
     }
-    finish(deps, record, Step::Cmdb, (State::Done, wanted), now).await
+    finish(deps, record, Step::Cmdb, (State::Done, wanted), clock).await
 }
 
 /// The fields of an item that a change is about; a field that is not there is empty, as it is in `ServiceNow`.
@@ -69,16 +68,16 @@ fn fields_of(item: &Value, change: &Value) -> Value {
 pub(crate) async fn update_cmf(
     deps: &Deps,
     mut record: MigrationRecord,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<MigrationRecord, StageError> {
     let Some(access) = &deps.cmf else {
         return Ok(record);
     };
     let Some(before) = record.done.cmf.clone() else {
         let left = "left to a person: it had no record of the server";
-        return finish(deps, record, Step::Cmf, (State::Left, left.into()), now).await;
+        return finish(deps, record, Step::Cmf, (State::Left, left.into()), clock).await;
     };
-    record = begin(deps, record, Step::Cmf, CMF_DONE.into(), now).await?;
+    record = begin(deps, record, Step::Cmf, CMF_DONE.into(), clock).await?;
     let set = async {
         let cmf = access.connect(REFUSED).await?;
         cmf.set_server_status(&before.id, CMF_DONE).await
@@ -95,5 +94,5 @@ pub(crate) async fn update_cmf(
             (State::Left, left.into())
         }
     };
-    finish(deps, record, Step::Cmf, seen, now).await
+    finish(deps, record, Step::Cmf, seen, clock).await
 }

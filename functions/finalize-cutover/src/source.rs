@@ -6,7 +6,7 @@ use landfall_domain::{ErrorName, MigrationRecord, MigrationRequest, StageError};
 use landfall_external::source::{self, Machine, Power, SourceMachine as _};
 use serde_json::{Value, json};
 
-use crate::steps::{begin, finish};
+use crate::steps::{Clock, begin, finish};
 use crate::{Deps, REFUSED};
 
 /// How long the source's operating system may take to shut down before its power is cut.
@@ -29,13 +29,13 @@ pub(crate) fn intent(request: &MigrationRequest) -> Value {
 pub(crate) async fn power_off(
     deps: &Deps,
     record: MigrationRecord,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<MigrationRecord, StageError> {
     let Some(machine) = source::connect(&deps.sources, &record.request, REFUSED).await? else {
         let left = (State::Left, LEFT.into());
-        return finish(deps, record, Step::SourcePowerOff, left, now).await;
+        return finish(deps, record, Step::SourcePowerOff, left, clock).await;
     };
-    let outcome = bring_down(deps, &machine, record, now).await;
+    let outcome = bring_down(deps, &machine, record, clock).await;
     machine.close().await;
     outcome
 }
@@ -44,11 +44,11 @@ async fn bring_down(
     deps: &Deps,
     machine: &Machine,
     mut record: MigrationRecord,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<MigrationRecord, StageError> {
     let over = |record, seen: &str| {
         let seen = (State::Done, seen.into());
-        finish(deps, record, Step::SourcePowerOff, seen, now)
+        finish(deps, record, Step::SourcePowerOff, seen, clock)
     };
     let power = machine.power().await?;
     if power == Power::Off && record.done.source_powered_off_at.is_none() {
@@ -57,11 +57,11 @@ async fn bring_down(
     }
     if record.done.source_powered_off_at.is_none() {
         // Noted first: a rollback must start a source whose power-off was asked for, even if nobody saw it happen.
-        record.done.source_powered_off_at = Some(now.to_string());
-        record = begin(deps, record, Step::SourcePowerOff, Value::Null, now).await?;
+        record.done.source_powered_off_at = Some(clock.now().to_string());
+        record = begin(deps, record, Step::SourcePowerOff, Value::Null, clock).await?;
     }
     if power != Power::Off {
-        if is_overdue(&record, now) {
+        if is_overdue(&record, clock.now()) {
             tracing::warn!("the source does not shut down by itself; its power is cut");
             machine.force_off().await?;
         } else if power != Power::Stopping {

@@ -1,5 +1,7 @@
 //! The steps up to the point of no return, each noted before it is taken and after.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use landfall_common::state::Change;
 use landfall_domain::finalize::{self, State, Step};
@@ -20,12 +22,37 @@ const ORDER: [Step; 6] = [
     Step::MgnFinalize,
 ];
 
+/// The time as it goes on while the function runs: Route 53 may take a minute and more, and what is noted after it must not
+/// be dated before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    at: Timestamp,
+    since: Instant,
+}
+
+impl Clock {
+    fn starting(at: Timestamp) -> Self {
+        Self {
+            at,
+            since: Instant::now(),
+        }
+    }
+
+    /// What time it is.
+    pub(crate) fn now(self) -> Timestamp {
+        self.at
+            .saturating_add(self.since.elapsed())
+            .unwrap_or(self.at)
+    }
+}
+
 /// Takes every step that is left, as far as nothing holds the switch: then the record is `AWAITING_WINDOW`.
 pub(crate) async fn finalize(
     deps: &Deps,
     mut record: MigrationRecord,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
+    let clock = Clock::starting(now);
     // Before the users are moved: is there a target that can be finalized at all?
     let server_id = record.source_server_id.clone().ok_or_else(|| {
         refused("the migration has no MGN source server; nothing can be finalized")
@@ -37,23 +64,27 @@ pub(crate) async fn finalize(
             continue;
         }
         // Past the point of no return there is nothing to hold: the answer to that call was lost.
-        if !finalized && let Some(hold) = deps.holds.hold(&deps.journal.store, &record, now).await?
+        if !finalized
+            && let Some(hold) = deps
+                .holds
+                .hold(&deps.journal.store, &record, clock.now())
+                .await?
         {
-            return hold_before(deps, record, step, hold, now).await;
+            return hold_before(deps, record, step, hold, clock).await;
         }
         if record.status != Status::Finalizing {
             let change = Change::to(Status::Finalizing, EventType::FinalizeStarted)
                 .evidence(source::intent(&record.request));
-            record = Box::pin(deps.journal.advance(record, change, now)).await?;
+            record = Box::pin(deps.journal.advance(record, change, clock.now())).await?;
         }
         record = match step {
-            Step::Dns => names::point_at_target(deps, record, &target, now).await?,
-            Step::Cmdb => records::update_cmdb(deps, record, &target, now).await?,
-            Step::TargetSealed => target::seal(deps, record, &target, now).await?,
-            Step::SourcePowerOff => source::power_off(deps, record, now).await?,
-            Step::Cmf => records::update_cmf(deps, record, now).await?,
+            Step::Dns => names::point_at_target(deps, record, &target, clock).await?,
+            Step::Cmdb => records::update_cmdb(deps, record, &target, clock).await?,
+            Step::TargetSealed => target::seal(deps, record, &target, clock).await?,
+            Step::SourcePowerOff => source::power_off(deps, record, clock).await?,
+            Step::Cmf => records::update_cmf(deps, record, clock).await?,
             Step::MgnFinalize => {
-                return Box::pin(end(deps, record, &server_id, finalized, now)).await;
+                return Box::pin(end(deps, record, &server_id, finalized, clock)).await;
             }
         };
     }
@@ -67,10 +98,10 @@ pub(crate) async fn begin(
     mut record: MigrationRecord,
     step: Step,
     intent: Value,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<MigrationRecord, StageError> {
-    finalize::set(&mut record.done, step, State::Begun, intent, now);
-    deps.journal.store.save(record, now).await
+    finalize::set(&mut record.done, step, State::Begun, intent, clock.now());
+    deps.journal.store.save(record, clock.now()).await
 }
 
 /// Writes down that a step is over.
@@ -79,10 +110,10 @@ pub(crate) async fn finish(
     mut record: MigrationRecord,
     step: Step,
     (state, evidence): (State, Value),
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<MigrationRecord, StageError> {
-    finalize::set(&mut record.done, step, state, evidence, now);
-    deps.journal.store.save(record, now).await
+    finalize::set(&mut record.done, step, state, evidence, clock.now());
+    deps.journal.store.save(record, clock.now()).await
 }
 
 /// Notes, once, what the migration waits for before its next step; its gate looks at it from then on.
@@ -91,7 +122,7 @@ async fn hold_before(
     mut record: MigrationRecord,
     step: Step,
     hold: Hold,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<MigrationRecord, StageError> {
     let change = Change::to(Status::AwaitingWindow, EventType::SwitchHeld)
         .reason(&hold.finding.code)
@@ -99,7 +130,7 @@ async fn hold_before(
             "gate": "finalize", "before": step, "findings": [&hold.finding], "until": hold.until,
         }));
     record.held = Some(hold.finding);
-    Box::pin(deps.journal.advance(record, change, now)).await
+    Box::pin(deps.journal.advance(record, change, clock.now())).await
 }
 
 /// The point of no return, once everything before it is proved, and the end.
@@ -108,7 +139,7 @@ async fn end(
     mut record: MigrationRecord,
     server_id: &str,
     finalized: bool,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<MigrationRecord, StageError> {
     let proof = finalize::guard(&record);
     let outcome = if finalized {
@@ -122,7 +153,7 @@ async fn end(
             ))
             .context(json!(proof).to_string()));
         }
-        record = begin(deps, record, Step::MgnFinalize, json!(proof), now).await?;
+        record = begin(deps, record, Step::MgnFinalize, json!(proof), clock).await?;
         deps.mgn.finalize_cutover(server_id).await?;
         "accepted"
     };
@@ -132,16 +163,16 @@ async fn end(
         Step::MgnFinalize,
         State::Done,
         outcome.into(),
-        now,
+        clock.now(),
     );
-    record.done.finalized_at = Some(now.to_string());
+    record.done.finalized_at = Some(clock.now().to_string());
     let evidence = json!({
         "target": record.done.cutover.as_ref().and_then(|it| it.instance_id.clone()),
         "steps": record.done.finalize, "guard": proof, "outage": Outage::of(&record),
     });
     let change = Change::to(Status::Succeeded, EventType::MigrationSucceeded)
         .evidence(record.done.with_warnings(evidence));
-    Box::pin(deps.journal.advance(record, change, now)).await
+    Box::pin(deps.journal.advance(record, change, clock.now())).await
 }
 
 /// Whether MGN has finalized the server already.

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, InstanceStateName, Tag};
-use jiff::Timestamp;
 use landfall_common::AwsResultExt as _;
 use landfall_domain::finalize::{State, Step};
 use landfall_domain::{MigrationRecord, StageError};
 use serde_json::json;
 
-use crate::steps::{begin, finish};
+use crate::steps::{Clock, begin, finish};
 use crate::{Deps, REFUSED};
 
 /// Where the users are going.
@@ -77,10 +76,10 @@ pub(crate) async fn seal(
     deps: &Deps,
     record: MigrationRecord,
     target: &Target,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<MigrationRecord, StageError> {
     let intent = json!({ "instanceId": target.instance_id, "privateIp": target.private_ip });
-    let record = begin(deps, record, Step::TargetSealed, intent.clone(), now).await?;
+    let record = begin(deps, record, Step::TargetSealed, intent.clone(), clock).await?;
     let tags = tags(&record)
         .into_iter()
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
@@ -99,7 +98,14 @@ pub(crate) async fn seal(
     );
     protected.or_stage(REFUSED, "ec2:ModifyInstanceAttribute")?;
     tagged.or_stage(REFUSED, "ec2:CreateTags")?;
-    finish(deps, record, Step::TargetSealed, (State::Done, intent), now).await
+    finish(
+        deps,
+        record,
+        Step::TargetSealed,
+        (State::Done, intent),
+        clock,
+    )
+    .await
 }
 
 /// The tags of the request, and where the instance came from.

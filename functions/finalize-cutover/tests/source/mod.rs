@@ -46,7 +46,7 @@ async fn a_source_that_does_not_shut_down_is_cut_off_in_the_end_and_not_before()
         let now = world::invocation().now + jiff::SignedDuration::from_mins(minutes);
         world::at(&now.to_string())
     };
-    for minutes in [0, 1, 5] {
+    for minutes in [0, 1, 4] {
         let error = handle(&stage.deps, world::event(json!({})), late(minutes))
             .await
             .unwrap_err();
