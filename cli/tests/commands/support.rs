@@ -17,6 +17,8 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     /// The operation, where a header names it.
     pub(crate) operation: String,
+    /// Who signed it, for which service, and how.
+    pub(crate) authorization: String,
     /// Its body.
     pub(crate) body: Value,
 }
@@ -40,9 +42,11 @@ impl Aws {
         let noted = Arc::clone(&seen);
         let respond = async move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let target = headers.get("x-amz-target");
+            let signed = headers.get("authorization");
             let request = Seen {
                 path: uri.to_string(),
                 operation: target.map_or("", |it| it.to_str().unwrap()).to_owned(),
+                authorization: signed.map_or("", |it| it.to_str().unwrap()).to_owned(),
                 body: serde_json::from_slice(&body).unwrap_or_default(),
             };
             noted.lock().unwrap().push(request.clone());
