@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_domain::request::MAX_SOAK_SECONDS;
-use landfall_domain::{ErrorName, soak};
+use landfall_domain::{ErrorName, soak, webhook};
 use landfall_e2e::{root, text, workflow};
 use serde_json::Value;
 
@@ -197,14 +197,18 @@ fn longest_stay(name: &str, state: &Value) -> u64 {
 
 /// A state that waits for time, for how long, and how long that is at most in seconds.
 const WAITS: &[(&str, &str, u64)] = &[
-    ("CallbackPause", "{% $retryAfterSeconds %}", 3_600),
+    (
+        "CallbackPause",
+        "{% $retryAfterSeconds %}",
+        webhook::LONGEST_PAUSE as u64,
+    ),
     ("Retention", "{% $plan.archiveAfterSeconds %}", 90 * 86_400),
 ];
 
 /// How often a state on a road that leads back to itself is come to at most. A gate is held for its time in all.
 const VISITS: &[(&str, u64)] = &[
-    ("Callback", 24),
-    ("CallbackPause", 24),
+    ("Callback", webhook::LAST_TRY as u64 + 1),
+    ("CallbackPause", webhook::LAST_TRY as u64),
     ("FinalizeCutover", 16),
     ("Rollback", 2),
     ("Soak", soak::MAX_ROUNDS as u64),

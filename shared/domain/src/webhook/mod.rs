@@ -12,5 +12,5 @@ mod sign;
 pub use address::is_public;
 pub use origin::{Forbidden, Origin, forbidden, is_listed};
 pub use parked::Parked;
-pub use retry::{Answer, LAST_TRY, LONGEST_ASKED, judge, pause, retry_after};
+pub use retry::{Answer, LAST_TRY, LONGEST_PAUSE, judge, pause, retry_after};
 pub use sign::{BadSecret, sign};

@@ -9,14 +9,11 @@ use jiff::Timestamp;
 /// workflow for days.
 pub const LAST_TRY: u32 = 20;
 
-/// The longest that a receiver may ask for by `Retry-After`, in seconds. Who asks for longer is asked again then.
-pub const LONGEST_ASKED: u32 = 3600;
+/// The longest pause, in seconds, whatever a receiver asks for: who asks for longer is asked again then.
+pub const LONGEST_PAUSE: u32 = 3600;
 
 /// The span from which the pause after the first try is drawn, in seconds; it doubles with each try.
 const FIRST_SPAN: u32 = 10;
-
-/// The span no longer grows, in seconds.
-const LONGEST_SPAN: u32 = 3600;
 
 /// What a receiver's status means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +40,13 @@ pub const fn judge(status: u16) -> Answer {
 
 /// How many seconds to wait after a try that failed, or nothing after the last one. `tries` counts those before it.
 /// Drawn evenly from a span that doubles up to an hour (full jitter: receivers that come back meet their messages one
-/// by one), and after what the receiver asked for, up to [`LONGEST_ASKED`]. `random` is any number.
+/// by one), and after what the receiver asked for, up to [`LONGEST_PAUSE`]. `random` is any number.
 pub fn pause(tries: u32, asked: Option<u32>, random: u64) -> Option<u32> {
     if tries >= LAST_TRY {
         return None;
     }
     let factor = 1_u32.checked_shl(tries).unwrap_or(u32::MAX);
-    let span = FIRST_SPAN.saturating_mul(factor).min(LONGEST_SPAN);
+    let span = FIRST_SPAN.saturating_mul(factor).min(LONGEST_PAUSE);
     let drawn = |span: u32| {
         let below = random % u64::from(span);
         u32::try_from(below).unwrap_or_default() + 1
@@ -57,7 +54,7 @@ pub fn pause(tries: u32, asked: Option<u32>, random: u64) -> Option<u32> {
     Some(match asked {
         None => drawn(span),
         // Not all at the same second.
-        Some(asked) => drawn(span).max(asked.min(LONGEST_ASKED) + drawn(FIRST_SPAN)),
+        Some(asked) => drawn(span).max(asked.min(LONGEST_PAUSE - FIRST_SPAN) + drawn(FIRST_SPAN)),
     })
 }
 
@@ -114,8 +111,8 @@ mod tests {
             // A long pause of our own includes the one asked for.
             (12, Some(120), 3599, 3600),
             (12, Some(120), 0, 121),
-            (0, Some(86_400), 0, 3601),
-            (0, Some(u32::MAX), 9, 3610),
+            (0, Some(86_400), 0, 3591),
+            (0, Some(u32::MAX), 9, 3600),
         ] {
             let case = format!("{tries} {asked:?} {random}");
             assert_eq!(pause(tries, asked, random), Some(seconds), "{case}");
@@ -128,8 +125,8 @@ mod tests {
             tries in 0..LAST_TRY, asked in proptest::option::of(any::<u32>()), random: u64
         ) {
             let pause = pause(tries, asked, random).unwrap();
-            prop_assert!((1..=LONGEST_ASKED + FIRST_SPAN).contains(&pause));
-            prop_assert!(pause > asked.unwrap_or_default().min(LONGEST_ASKED));
+            prop_assert!((1..=LONGEST_PAUSE).contains(&pause));
+            prop_assert!(pause > asked.unwrap_or_default().min(LONGEST_PAUSE - FIRST_SPAN));
         }
     }
 
