@@ -210,6 +210,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_to_a_person_stands_before_the_timeline() {
+        let hand_over = json!({
+            "because": "REVERT_LIFECYCLE: refused", "done": [{"compensation": "POWER_ON_SOURCE", "said": "vm-1 runs"}],
+            "byHand": ["In MGN, revert the lifecycle."],
+        });
+        let mut story = story();
+        story.record = Some(record(&json!({"status": "FROZEN", "handOver": hand_over})));
+        let text = story.text(Timestamp::UNIX_EPOCH, Palette::OFF);
+        let wanted = "\nHand-over\n  \
+            The rollback was not completed: REVERT_LIFECYCLE: refused.\n  \
+            Done:\n    - POWER_ON_SOURCE: vm-1 runs\n  \
+            By hand, in this order:\n    1. In MGN, revert the lifecycle.\n\
+            \nTimeline";
+        assert!(text.contains(wanted), "{text}");
+    }
+
+    #[test]
     fn a_changed_or_cut_history_is_told() {
         let mut changed = story();
         changed.history[1].detail.wave = "another".to_owned();

@@ -130,6 +130,9 @@ async fn round(stack: &Stack, places: &[Place], earlier: Option<Cases>) -> Cases
     for (case, known) in &cases {
         let migration = Migration::new(stack, known.source.id());
         let record = migration.ended_within(DEADLINE).await;
+        if case == LAST_CALL {
+            assert_moved(&record);
+        }
         assert_restored(stack, (case, known), &record, &before[case], (&run, &zone)).await;
     }
     // The one at the very end is for good, and every other one was met.
@@ -144,6 +147,20 @@ async fn round(stack: &Stack, places: &[Place], earlier: Option<Cases>) -> Cases
     zone.drop(&names).await;
     println!("{} migrations, {faults} faults", cases.len());
     cases
+}
+
+/// Everything but the last call was made.
+fn assert_moved(record: &MigrationRecord) {
+    let (done, failure) = (&record.done, record.failure.as_ref().expect("a failure"));
+    assert_eq!(failure.state, "FinalizeCutover", "{failure:?}");
+    assert!(
+        failure.message.contains("mgn:FinalizeCutover"),
+        "{failure:?}"
+    );
+    assert_eq!(done.dns.len(), 2, "{failure:?}");
+    assert!(done.cmdb_previous.is_some() && done.source_powered_off_at.is_some());
+    let undone = record.rollback.as_ref().expect("a rollback");
+    assert!(undone.steps.len() > 8, "{undone:?}");
 }
 
 async fn assert_restored(
