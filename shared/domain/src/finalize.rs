@@ -101,8 +101,10 @@ pub fn old_answers_until(record: &MigrationRecord, now: Timestamp) -> Option<Tim
     let changes = record.done.dns.iter();
     let old = changes.filter_map(|change| {
         let previous = change.previous.as_ref()?;
-        // Of a record that had the target's value before, every answer is a good one.
-        (previous.values != change.value.values).then_some(previous.ttl)
+        // Of a record that had the target's value before, every answer is a good one; and one of no time to live is
+        // kept by nobody.
+        let misleads = previous.ttl > 0 && previous.values != change.value.values;
+        misleads.then_some(previous.ttl)
     });
     let until = changed
         .checked_add(SignedDuration::from_secs(old.max()?))
@@ -178,6 +180,12 @@ mod tests {
             (vec![], State::Done, "10:00:01", None),
             (vec![None], State::Done, "10:00:01", None),
             (vec![Some(same)], State::Done, "10:00:01", None),
+            (
+                vec![Some(value(0, "192.0.2.1"))],
+                State::Done,
+                "09:59:59",
+                None,
+            ),
             (
                 vec![Some(old.clone())],
                 State::Done,

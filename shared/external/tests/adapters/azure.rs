@@ -2,7 +2,7 @@
 
 use landfall_domain::{ErrorName, StageError};
 use landfall_external::LazyHttp;
-use landfall_external::source::{self, Access, Machine, Power, SourceMachine as _};
+use landfall_external::source::{self, Access, Machine, Power, Removal, SourceMachine as _};
 use serde_json::{Value, json};
 
 use crate::server::{REFUSAL, Server, connect, no_ec2, no_secrets, request, secrets};
@@ -292,5 +292,31 @@ async fn what_a_kind_needs_is_named_when_a_record_lacks_it() {
             error.message,
             format!("/sourceControl/{field} is missing; kind {kind:?} needs it")
         );
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_is_off_is_deleted_and_one_that_is_gone_stays_gone() {
+    let deleting = json!({"statuses": [{"code": "ProvisioningState/deleting"}]});
+    let table: [(Vec<(u16, Value)>, Removal, usize); 6] = [
+        (
+            vec![power("deallocated"), (202, Value::Null)],
+            Removal::UnderWay,
+            1,
+        ),
+        (vec![power("stopped"), (204, Value::Null)], Removal::Gone, 1),
+        (vec![(200, deleting)], Removal::UnderWay, 0),
+        (vec![(404, Value::Null)], Removal::Gone, 0),
+        (vec![power("running")], Removal::NotOff, 0),
+        // Nobody knows: it may run.
+        (vec![power("unknown")], Removal::NotOff, 0),
+    ];
+    for (answers, expected, deletes) in table {
+        let server = Server::with(std::iter::once(token()).chain(answers.clone())).await;
+        let removal = azure(&server).await.unwrap().remove().await.unwrap();
+        assert_eq!(removal, expected, "{answers:?}");
+        let lines = server.lines();
+        let asked = lines.iter().filter(|line| line.starts_with("DELETE "));
+        assert_eq!(asked.count(), deletes, "{lines:?}");
     }
 }

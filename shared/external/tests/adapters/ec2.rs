@@ -7,6 +7,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::Credentials;
 use aws_sdk_ec2::operation::{
     create_snapshots, describe_instances, describe_snapshots, start_instances, stop_instances,
+    terminate_instances,
 };
 use aws_sdk_ec2::types::{
     Filter, Instance, InstanceState, Reservation, Snapshot, SnapshotInfo, SnapshotState,
@@ -15,7 +16,9 @@ use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use aws_smithy_types::error::ErrorMetadata;
 use landfall_domain::{ErrorName, StageError};
 use landfall_external::LazyHttp;
-use landfall_external::source::{self, Access, Ec2Sources, Machine, Power, SourceMachine as _};
+use landfall_external::source::{
+    self, Access, Ec2Sources, Machine, Power, Removal, SourceMachine as _,
+};
 use serde_json::{Value, json};
 
 use crate::server::{REFUSAL, Server, no_secrets, request};
@@ -107,6 +110,17 @@ fn ec2(world: &Shared) -> Client {
             ),
             &rule!(
                 world,
+                Client::terminate_instances,
+                terminate_instances::TerminateInstancesError,
+                "TerminateInstances",
+                |w, input| {
+                    assert_eq!(input.instance_ids(), [INSTANCE]);
+                    w.state = "shutting-down".into();
+                    terminate_instances::TerminateInstancesOutput::builder().build()
+                }
+            ),
+            &rule!(
+                world,
                 Client::describe_snapshots,
                 describe_snapshots::DescribeSnapshotsError,
                 "DescribeSnapshots",
@@ -163,7 +177,9 @@ async fn connect(ec2: &Ec2Sources, members: Value) -> Result<Machine, StageError
         secrets: no_secrets(),
         ec2: ec2.clone(),
         allowed: vec![],
-        removable: vec![],
+        removable: vec![format!(
+            "arn:aws:ec2:eu-west-1:123456789012:instance/{INSTANCE}"
+        )],
     };
     let machine = source::connect(&access, &request(&control(&members)), REFUSAL).await?;
     Ok(machine.unwrap())
@@ -368,4 +384,42 @@ async fn a_role_that_may_not_be_assumed_is_a_refusal_that_helps() {
     for text in ["sts:AssumeRole", "source_role_arns", "external ID"] {
         assert!(error.message.contains(text), "{error}");
     }
+}
+
+#[tokio::test]
+async fn only_an_instance_that_is_off_and_listed_is_terminated() {
+    for (state, removal) in [
+        ("running", Removal::NotOff),
+        ("pending", Removal::NotOff),
+        ("stopping", Removal::NotOff),
+        ("stopped", Removal::UnderWay),
+        ("shutting-down", Removal::UnderWay),
+        ("terminated", Removal::Gone),
+    ] {
+        let (world, machine) = machine(state).await;
+        assert_eq!(machine.remove().await.unwrap(), removal, "{state}");
+        let calls = world.lock().unwrap().calls.clone();
+        let terminated = calls.contains(&"TerminateInstances".to_owned());
+        assert_eq!(terminated, state == "stopped", "{calls:?}");
+    }
+    // EC2 forgets a terminated instance after about an hour.
+    let (world, forgotten) = machine("terminated").await;
+    world.lock().unwrap().refuses = Some(("DescribeInstances", "InvalidInstanceID.NotFound"));
+    assert_eq!(forgotten.remove().await.unwrap(), Removal::Gone);
+    // Protected by its owner.
+    let (world, protected) = machine("stopped").await;
+    world.lock().unwrap().refuses = Some(("TerminateInstances", "OperationNotPermitted"));
+    let error = protected.remove().await.unwrap_err();
+    assert_eq!(error.name, REFUSAL, "{error}");
+    // In a Region that the operator's list does not name.
+    let world = Shared::default();
+    world.lock().unwrap().state = "stopped".into();
+    let sources = Ec2Sources::with_client(ec2(&world));
+    let elsewhere = connect(&sources, json!({"region": "eu-west-2"})).await;
+    let error = elsewhere.unwrap().remove().await.unwrap_err();
+    assert!(
+        error.message.contains("decommission_instance_arns"),
+        "{error}"
+    );
+    assert!(world.lock().unwrap().calls.is_empty());
 }
