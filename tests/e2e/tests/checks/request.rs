@@ -57,7 +57,7 @@ async fn what_the_request_says_is_compared_with_the_account() {
         (
             "policy",
             json!({"retention": {"archiveAfterDays": 30, "decommissionSource": true}}),
-            &["DECOMMISSION_NOT_POSSIBLE", "DECOMMISSION_UNAPPROVED"],
+            &["DECOMMISSION_UNAPPROVED", "DECOMMISSION_NOT_POSSIBLE"],
         ),
         (
             "sourceControl",
