@@ -71,7 +71,7 @@ async fn everything_that_is_wrong_is_told_at_once() {
             "kind": "azure", "endpoint": "https://evil.example.com/", "credentialsSecretId": "landfall/source/azure",
             "subscriptionId": "sub-1", "resourceGroup": "rg-1",
         },
-        "instanceProfile": "none-such", "policy": {"window": {}},
+        "instanceProfile": "none-such", "policy": {"window": {"start": "2020-01-01T22:00", "end": "2020-01-02T04:00", "timeZone": "UTC"}},
     }));
     {
         let mut world = stage.world();
@@ -94,7 +94,6 @@ async fn everything_that_is_wrong_is_told_at_once() {
     assert_eq!(
         codes(&error),
         [
-            "FEATURE_NOT_AVAILABLE",
             "ALREADY_MIGRATING",
             "SECURITY_GROUP_WRONG_VPC",
             "SECURITY_GROUP_NOT_FOUND",
@@ -105,6 +104,7 @@ async fn everything_that_is_wrong_is_told_at_once() {
             "PERMISSION_MISSING",
             "MGN_NOT_INITIALIZED",
             "SOURCE_ENDPOINT_FORBIDDEN",
+            "WINDOW_NEVER_OPENS",
             "CALLBACK_URL_FORBIDDEN",
         ]
     );
@@ -116,7 +116,7 @@ async fn everything_that_is_wrong_is_told_at_once() {
     let world = stage.world();
     let (event, detail) = &world.events[0];
     assert_eq!(event, "ValidationFailed");
-    assert_eq!(detail["reasonCode"], "FEATURE_NOT_AVAILABLE");
+    assert_eq!(detail["reasonCode"], "ALREADY_MIGRATING");
     assert_eq!(
         detail["evidence"]["findings"].as_array().unwrap().len(),
         error.findings.len()

@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod authorization;
 pub mod batch;
+pub mod calendar;
 pub mod cmf;
 pub mod control;
 pub mod decommission;

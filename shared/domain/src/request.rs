@@ -7,11 +7,11 @@ pub mod health;
 mod retention;
 mod rollback;
 mod source;
+mod window;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
 
 use crate::gate::ApprovalRule;
 
@@ -19,6 +19,7 @@ pub use health::{DnsCheck, HealthCheck, HttpCheck, SsmCheck, Statuses, TcpCheck}
 pub use retention::Retention;
 pub use rollback::{AfterRollback, RollbackPolicy};
 pub use source::{SourceControl, SourceControlKind};
+pub use window::Window;
 
 /// The tenant of a request that names none.
 pub const DEFAULT_TENANT: &str = "default";
@@ -326,9 +327,9 @@ pub struct Policy {
     /// Gates that ask people, beside those of the deployment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<ApprovalRule>,
-    /// When the cutover may happen.
+    /// When the switch may happen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Value>,
+    pub window: Option<Window>,
     /// Allows a cutover that no test of the same settings preceded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_untested_cutover: bool,

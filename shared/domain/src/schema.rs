@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
+use crate::calendar::window;
 use crate::finding::Finding;
 use crate::request::{MigrationRequest, health};
 
@@ -105,9 +106,13 @@ pub fn parse(body: &str) -> Result<MigrationRequest, Rejection> {
             vec![Finding::blocking("SCHEMA_INVALID", "", format!("{error}."))],
         )
     })?;
-    match health::faults(&request.health_checks) {
-        faults if faults.is_empty() => Ok(request),
-        faults => Err(reject("SCHEMA_INVALID", faults)),
+    let mut faults = health::faults(&request.health_checks);
+    let window = request.policy.window.as_ref();
+    faults.extend(window.map_or_else(Vec::new, |it| window::faults(it, "/policy/window")));
+    if faults.is_empty() {
+        Ok(request)
+    } else {
+        Err(reject("SCHEMA_INVALID", faults))
     }
 }
 

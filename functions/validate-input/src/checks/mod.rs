@@ -9,12 +9,12 @@ mod encryption;
 mod instance;
 mod network;
 mod retention;
-mod scope;
 mod server;
 mod settings;
 pub(crate) mod source;
 mod tested;
 mod unread;
+mod window;
 
 use jiff::Timestamp;
 use landfall_domain::gate::DeploymentRules;
@@ -64,8 +64,7 @@ pub fn all(
             format!("the launch settings cannot be hashed: {error}"),
         )
     })?;
-    let mut findings = scope::check(request);
-    findings.extend(approvals::check(request));
+    let mut findings = approvals::check(request);
     findings.extend(claim::check(subject, &facts.claims));
     if let Some(target) = &facts.target {
         findings.extend(network::check(request, target));
@@ -90,6 +89,7 @@ pub fn all(
         &settings_digest,
         now,
     ));
+    findings.extend(window::check(request, now));
     findings.extend(
         request
             .callback_url

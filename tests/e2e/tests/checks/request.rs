@@ -46,7 +46,18 @@ async fn what_the_request_says_is_compared_with_the_account() {
             json!("https://169.254.169.254/"),
             &["CALLBACK_URL_FORBIDDEN"],
         ),
-        ("policy", json!({"window": {}}), &["FEATURE_NOT_AVAILABLE"]),
+        (
+            "policy",
+            json!({"window": {"start": "2020-01-01T22:00", "end": "2020-01-02T04:00", "timeZone": "UTC"}}),
+            &["WINDOW_NEVER_OPENS"],
+        ),
+        (
+            "policy",
+            json!({"window": {
+                "start": "2026-01-01T22:00", "end": "2026-01-01T22:30", "timeZone": "UTC", "recurrence": "FREQ=DAILY",
+            }}),
+            &["WINDOW_SHORT"],
+        ),
         (
             "policy",
             json!({"approvals": [{

@@ -380,3 +380,45 @@ fn the_documented_health_checks_are_accepted() {
     kinds.sort();
     assert_eq!(kinds, ["dns", "http", "ssm", "tcp"]);
 }
+
+#[test]
+fn a_window_is_a_local_time_in_a_zone_and_may_recur() {
+    let window = |changes: Value| {
+        let mut window = json!({
+            "start": "2026-11-28T22:00", "end": "2026-11-29T04:00", "timeZone": "Europe/Berlin",
+            "recurrence": "FREQ=WEEKLY;BYDAY=SA",
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            window[name] = value.clone();
+        }
+        with(&[("policy", json!({ "window": window }))])
+    };
+    let read = parse(&window(json!({}))).unwrap().policy.window.unwrap();
+    assert_eq!(read.time_zone, "Europe/Berlin");
+    for (changes, pointer) in [
+        (
+            json!({"start": "2026-11-28T22:00+01:00"}),
+            "/policy/window/start",
+        ),
+        (json!({"start": "tonight"}), "/policy/window/start"),
+        (json!({"end": "2026-11-31T04:00"}), "/policy/window/end"),
+        (json!({"end": "2026-11-28T22:00"}), "/policy/window/end"),
+        (
+            json!({"timeZone": "Middle Earth"}),
+            "/policy/window/timeZone",
+        ),
+        (
+            json!({"recurrence": "every Saturday"}),
+            "/policy/window/recurrence",
+        ),
+        (
+            json!({"recurrence": "FREQ=WEEKLY;BYDAY=SU"}),
+            "/policy/window/recurrence",
+        ),
+        (json!({"zone": "UTC"}), "/policy/window"),
+    ] {
+        assert_eq!(pointers(&window(changes.clone())), [pointer], "{changes}");
+    }
+    let missing = with(&[("policy", json!({ "window": {} }))]);
+    assert!(!pointers(&missing).is_empty());
+}

@@ -1,0 +1,181 @@
+//! Cutover windows: what they must be, and when they are open.
+//!
+//! A window keeps to the clock on the wall at both ends: one from 22:00 to 04:00 shuts at 04:00 in the night in which the
+//! clock changes, too.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, Unit};
+
+use super::recurrence::Recurrence;
+use super::{Span, Spans};
+use crate::finding::Finding;
+use crate::request::Window;
+
+/// A window that can be computed with.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    zone: TimeZone,
+    recurrence: Recurrence,
+    /// From start to end, by the clock on the wall.
+    length: jiff::Span,
+}
+
+/// What is wrong with a member of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The member's name.
+    pub member: &'static str,
+    /// What its value's problem is, without a full stop.
+    pub problem: String,
+    found: String,
+    wanted: &'static str,
+    remedy: &'static str,
+}
+
+const TIME_FORM: &str = "a local time such as 2026-11-28T22:00";
+const TIME_REMEDY: &str = "Give date and time by the clock of timeZone, without an offset.";
+const RULE_FORM: &str = "a recurrence rule of RFC 5545 such as FREQ=WEEKLY;BYDAY=SA";
+
+impl Opening {
+    /// Reads a window.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn of(window: &Window) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut keep = |read: Result<_, Fault>| read.map_err(|fault| faults.push(fault)).ok();
+        let start = keep(local_time("start", &window.start));
+        let end = keep(local_time("end", &window.end));
+        let zone = zone(&window.time_zone).map_err(|fault| faults.push(fault));
+        let (Some(start), Some(end), Ok(zone)) = (start, end, zone) else {
+            return Err(faults);
+        };
+        if end <= start {
+            faults.push(Fault {
+                member: "end",
+                problem: format!("{end} is not after the start, {start}"),
+                found: window.end.clone(),
+                wanted: "a time after the start",
+                remedy: "Give the end with its own date: a window over midnight ends on the next day.",
+            });
+        }
+        let recurrence = recurrence(window, start, &zone).map_err(|fault| faults.push(fault));
+        let length = start.until((Unit::Day, end)).unwrap_or_default();
+        match recurrence {
+            Ok(recurrence) if faults.is_empty() => Ok(Self {
+                zone,
+                recurrence,
+                length,
+            }),
+            _ => Err(faults),
+        }
+    }
+
+    /// When it is open, as far as that touches a stretch of time; each opening whole.
+    pub fn spans(&self, within: Span) -> Spans {
+        let before = self.zone.to_datetime(within.to);
+        let spans = self.recurrence.starts(before).filter_map(|start| {
+            let end = start.checked_add(self.length).ok()?;
+            Some(Span {
+                from: instant(start, &self.zone)?,
+                to: instant(end, &self.zone)?,
+            })
+        });
+        Spans::of(spans.filter(|span| span.to > within.from).collect())
+    }
+
+    /// The zone whose clock it keeps to.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// How long it is open at a time, by the clock on the wall.
+    pub fn length(&self) -> SignedDuration {
+        let length = self
+            .length
+            .to_duration(jiff::SpanRelativeTo::days_are_24_hours());
+        length.unwrap_or_default()
+    }
+}
+
+/// The instant of a local time: after a gap as long as the time is into it, and the first of two.
+pub(super) fn instant(at: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+    zone.to_timestamp(at).ok()
+}
+
+fn recurrence(window: &Window, start: DateTime, zone: &TimeZone) -> Result<Recurrence, Fault> {
+    let once = || {
+        Recurrence::once(start).map_err(|problem| Fault {
+            member: "start",
+            problem,
+            found: window.start.clone(),
+            wanted: TIME_FORM,
+            remedy: TIME_REMEDY,
+        })
+    };
+    let Some(rule) = &window.recurrence else {
+        return once();
+    };
+    once()?;
+    let fault = |problem| Fault {
+        member: "recurrence",
+        problem,
+        found: rule.clone(),
+        wanted: RULE_FORM,
+        remedy: "Correct the rule, or leave it out for a window that opens once.",
+    };
+    let read = Recurrence::parse(rule, start, zone);
+    let read = read.map_err(|problem| fault(format!("{rule:?} cannot be used: {problem}")))?;
+    if read.is_synchronized() {
+        return Ok(read);
+    }
+    Err(fault(format!(
+        "{start} is none of the times that {rule:?} gives"
+    )))
+}
+
+/// Only the one form: jiff would read more, and take an offset without using it.
+fn local_time(member: &'static str, text: &str) -> Result<DateTime, Fault> {
+    let form: String = text
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    let read = match form.as_str() {
+        "0000-00-00T00:00" | "0000-00-00T00:00:00" => text.parse().ok(),
+        _ => None,
+    };
+    read.ok_or_else(|| Fault {
+        member,
+        problem: format!("{text:?} is no local time"),
+        found: text.to_owned(),
+        wanted: TIME_FORM,
+        remedy: TIME_REMEDY,
+    })
+}
+
+fn zone(name: &str) -> Result<TimeZone, Fault> {
+    // POSIX forms and the zone of the machine are no names that two people agree on.
+    TimeZone::get(name).map_err(|_| Fault {
+        member: "timeZone",
+        problem: format!("{name:?} is no time zone of the IANA database"),
+        found: name.to_owned(),
+        wanted: "a name such as Europe/Berlin",
+        remedy: "Give the zone by its name in the IANA database; UTC is one.",
+    })
+}
+
+/// What is wrong with a window, as findings at a JSON pointer.
+pub fn faults(window: &Window, pointer: &str) -> Vec<Finding> {
+    let faults = Opening::of(window).err().unwrap_or_default();
+    let finding = |fault: Fault| {
+        let pointer = format!("{pointer}/{}", fault.member);
+        Finding::blocking("SCHEMA_INVALID", &pointer, format!("{}.", fault.problem))
+            .evidence(fault.found, fault.wanted)
+            .remedy(fault.remedy)
+    };
+    faults.into_iter().map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests;
