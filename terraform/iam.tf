@@ -308,6 +308,11 @@ locals {
       actions   = ["secretsmanager:GetSecretValue"]
       resources = ["${local.secrets_arn}/source/*"]
     }
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
+    freeze-calendar = {
+      actions   = ["ssm:GetParameter"]
+      resources = local.freeze_parameter_arns
+    }
     # The service account of Cloud Migration Factory, where one is named.
     cmf-secret = {
       actions   = ["secretsmanager:GetSecretValue"]

@@ -50,6 +50,12 @@ locals {
     "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:${var.cmf_secret_id}-??????",
   ]
 
+  # For every function that is about to take a step of the switch.
+  freeze_environment = { LANDFALL_FREEZE_PARAMETER = var.freeze_calendar_parameter }
+  freeze_parameter_arns = var.freeze_calendar_parameter == null ? [] : [
+    "arn:${local.partition}:ssm:${var.region}:${local.account}:parameter/${trimprefix(var.freeze_calendar_parameter, "/")}",
+  ]
+
   # Here because the launch queue's visibility time-out follows from it, and the function knows the queue.
   launch_timeout = 60
 
@@ -112,11 +118,11 @@ locals {
       memory               = 256
       reserved_concurrency = 5
       environment          = { LANDFALL_LAUNCH_QUEUE_URL = module.launches.url }
-      optional             = {}
+      optional             = local.freeze_environment
       access = [
         "consume-launches", "state-waits", "mgn-servers", "mgn-jobs", "mgn-launch", "mgn-lifecycle", "mgn-launches-on-ec2",
         "mgn-passes-roles", "mgn-encrypts-volumes", "quotas-read", "task-failure", "task-heartbeat",
-        "executions-read", "target-accounts", "explain-refusals",
+        "executions-read", "freeze-calendar", "target-accounts", "explain-refusals",
       ]
     }
     watch-migrations = {
@@ -124,10 +130,10 @@ locals {
       memory               = 256
       reserved_concurrency = 10
       environment          = {}
-      optional             = { LANDFALL_APPROVALS = local.approvals }
+      optional             = merge(local.freeze_environment, { LANDFALL_APPROVALS = local.approvals })
       access = [
         "consume-waits", "state-waits", "task-success", "task-failure", "task-heartbeat", "executions-read", "mgn-servers",
-        "mgn-jobs", "mgn-job-log", "mgn-retry", "source-command-results", "target-accounts", "explain-refusals",
+        "mgn-jobs", "mgn-job-log", "mgn-retry", "source-command-results", "freeze-calendar", "target-accounts", "explain-refusals",
       ]
     }
     verify-migration = {
@@ -147,14 +153,14 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional = merge(local.cmf_environment, {
+      optional = merge(local.cmf_environment, local.freeze_environment, {
         LANDFALL_CMDB_URL               = var.cmdb_url
         LANDFALL_DECOMMISSION_INSTANCES = local.decommission
         LANDFALL_SOURCE_API_ALLOW       = local.source_api_allow
       })
       access = [
         "state-claims", "mgn-servers", "mgn-finalize", "dns", "dns-changes", "instances-read", "instance-protection", "instance-tags",
-        "source-secrets", "source-accounts", "source-stop", "source-terminate", "cmf-secret", "target-accounts", "explain-refusals",
+        "source-secrets", "source-accounts", "source-stop", "source-terminate", "cmf-secret", "freeze-calendar", "target-accounts", "explain-refusals",
       ]
     }
     approvals = {
@@ -162,16 +168,16 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_APPROVALS = local.approvals }
-      access               = ["state-waits", "task-success", "task-failure", "executions-read"]
+      optional             = merge(local.freeze_environment, { LANDFALL_APPROVALS = local.approvals })
+      access               = ["state-waits", "task-success", "task-failure", "executions-read", "freeze-calendar"]
     }
     control = {
       timeout              = 29
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional             = { LANDFALL_APPROVALS = local.approvals }
-      access               = ["state-waits", "task-success", "task-failure", "executions-read"]
+      optional             = merge(local.freeze_environment, { LANDFALL_APPROVALS = local.approvals })
+      access               = ["state-waits", "task-success", "task-failure", "executions-read", "freeze-calendar"]
     }
     callback = {
       timeout              = 60

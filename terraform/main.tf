@@ -79,6 +79,22 @@ module "callbacks_failed" {
   name = "${var.name_prefix}-callbacks-failed"
 }
 
+# --- Freeze calendar -------------------------------------------------------------------------------------
+
+# Elsewhere the parameter belongs to whoever keeps the calendar: without it nothing is switched. The local stack begins
+# with an empty one.
+resource "aws_ssm_parameter" "freeze_calendar" {
+  count = var.local && var.freeze_calendar_parameter != null ? 1 : 0
+
+  name  = var.freeze_calendar_parameter
+  type  = "String"
+  value = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//Landfall//local stack//EN\nEND:VCALENDAR\n"
+
+  lifecycle {
+    ignore_changes = [value]
+  }
+}
+
 # --- Callback signing ------------------------------------------------------------------------------------
 
 resource "aws_secretsmanager_secret" "callback_signing" {

@@ -206,6 +206,17 @@ variable "cmdb_url" {
   default     = null
 }
 
+variable "freeze_calendar_parameter" {
+  description = "Name of the SSM parameter (a String in this Region) that holds the freeze calendar, an iCalendar file; null when there is none. docs/WINDOWS.md"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.freeze_calendar_parameter == null || can(regex("^(/[A-Za-z0-9_.-]+)+$|^[A-Za-z0-9_.-]+$", var.freeze_calendar_parameter))
+    error_message = "freeze_calendar_parameter is the name of a parameter, such as /landfall/freeze-calendar."
+  }
+}
+
 variable "agent_role_arn" {
   description = "Role that a source assumes, with its managed node's own role and the AWS CLI, to install the replication agent. A request to another account means the role of the same name there. Null when the node's own role is to be used as it is."
   type        = string

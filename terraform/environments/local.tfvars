@@ -9,3 +9,6 @@ log_retention_days = 1
 
 # Another account of the emulator; the end-to-end tests make the role there.
 target_role_arns = ["arn:aws:iam::222222222222:role/landfall-target"]
+
+# Empty at first: `aws ssm put-parameter --overwrite` begins a freeze.
+freeze_calendar_parameter = "/landfall/freeze-calendar"

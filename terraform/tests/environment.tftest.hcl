@@ -59,7 +59,8 @@ run "everything_set" {
     approvals = {
       prod = [{ gate = "cutover", approvers = ["arn:aws:iam::123456789012:role/Managers"], count = 2 }]
     }
-    extra_environment = { AWS_ENDPOINT_URL_MGN = "http://127.0.0.1:4570" }
+    freeze_calendar_parameter = "/landfall/freeze-calendar"
+    extra_environment         = { AWS_ENDPOINT_URL_MGN = "http://127.0.0.1:4570" }
 
     decommission_instance_arns = ["arn:aws:ec2:eu-west-1:123456789012:instance/i-0123456789abcdef0"]
   }
@@ -80,14 +81,14 @@ run "everything_set" {
         "LANDFALL_AGENT_S3_ENDPOINT", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
         "LANDFALL_CMF_URL", "LANDFALL_SOURCE_API_ALLOW",
       ])
-      trigger-migration = "LANDFALL_LAUNCH_QUEUE_URL"
-      watch-migrations  = "LANDFALL_APPROVALS"
-      approvals         = "LANDFALL_APPROVALS"
-      control           = "LANDFALL_APPROVALS"
+      trigger-migration = "LANDFALL_FREEZE_PARAMETER LANDFALL_LAUNCH_QUEUE_URL"
+      watch-migrations  = "LANDFALL_APPROVALS LANDFALL_FREEZE_PARAMETER"
+      approvals         = "LANDFALL_APPROVALS LANDFALL_FREEZE_PARAMETER"
+      control           = "LANDFALL_APPROVALS LANDFALL_FREEZE_PARAMETER"
       verify-migration  = ""
       finalize-cutover = join(" ", [
         "LANDFALL_CMDB_URL", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
-        "LANDFALL_CMF_URL", "LANDFALL_DECOMMISSION_INSTANCES", "LANDFALL_SOURCE_API_ALLOW",
+        "LANDFALL_CMF_URL", "LANDFALL_DECOMMISSION_INSTANCES", "LANDFALL_FREEZE_PARAMETER", "LANDFALL_SOURCE_API_ALLOW",
       ])
       callback = "LANDFALL_CALLBACK_ALLOW LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
       notify   = "LANDFALL_NOTICE_ALLOW LANDFALL_NOTICE_HOSTS LANDFALL_NOTICE_SECRET_ARN LANDFALL_NOTICE_TOPIC_ARN"

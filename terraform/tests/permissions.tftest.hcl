@@ -223,6 +223,26 @@ run "the_secret_of_cloud_migration_factory" {
   }
 }
 
+run "the_freeze_calendar" {
+  command = plan
+
+  variables {
+    freeze_calendar_parameter = "/landfall/freeze-calendar"
+  }
+
+  assert {
+    condition = {
+      for name, statements in local.function_statements : name => flatten([
+        for statement in statements : [statement.actions, statement.resources] if statement.sid == "FreezeCalendar"
+      ]) if contains(statements[*].sid, "FreezeCalendar")
+      } == {
+      for name in ["trigger-migration", "watch-migrations", "finalize-cutover", "approvals", "control"] :
+      name => ["ssm:GetParameter", "arn:aws:ssm:us-east-1:123456789012:parameter/landfall/freeze-calendar"]
+    }
+    error_message = "The freeze calendar is for those who take a step of the switch, and no other parameter comes with it."
+  }
+}
+
 run "its_secret_by_arn" {
   command = plan
 

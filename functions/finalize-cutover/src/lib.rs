@@ -15,7 +15,7 @@
 //!
 //! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_SOURCE_API_ALLOW` (list of
 //! origins), `LANDFALL_DECOMMISSION_INSTANCES` (list of ARNs), `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`,
-//! `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`.
+//! `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`, `LANDFALL_FREEZE_PARAMETER`.
 #![warn(missing_docs)]
 
 mod archive;
@@ -88,7 +88,7 @@ impl Deps {
             cmf: cmf::Access::load(aws, env, &http),
             http,
             cmdb_url: env.optional("LANDFALL_CMDB_URL"),
-            holds: Holds::default(),
+            holds: Holds::load(aws, env),
         }
     }
 

@@ -339,26 +339,33 @@ async fn a_request_without_extras_is_just_finalized() {
     stage.run(json!({})).await.unwrap();
     let world = stage.parts.world();
     assert_eq!(world.finalized, 1);
-    // The record, two transitions with their events, five calls for the work, and the writes around its steps.
+    // The record, two transitions with their events, five calls for the work, the writes around its steps, and before each
+    // step a look at the wave's window.
     assert_eq!(
         world.calls,
         [
             "GetItem",
             "DescribeSourceServers",
             "DescribeInstances",
+            "GetItem",
             "TransactWriteItems",
             "PutEvents",
+            "GetItem",
+            "GetItem",
             "TransactWriteItems",
             "ModifyInstanceAttribute",
             "CreateTags",
             "TransactWriteItems",
             // The source is left to a person, and so is its record in CMF.
+            "GetItem",
             "TransactWriteItems",
+            "GetItem",
             "TransactWriteItems",
+            "GetItem",
             "TransactWriteItems",
             "FinalizeCutover",
             "TransactWriteItems",
-            "PutEvents"
+            "PutEvents",
         ]
     );
 }

@@ -16,7 +16,7 @@ use landfall_domain::request::Account;
 use landfall_domain::start::{self, Candidate, Decision};
 use landfall_mgn::{Job, Server};
 
-use crate::{AT_ONCE, Deps, LEASE_SECONDS, batch as call, finish};
+use crate::{AT_ONCE, Deps, LEASE_SECONDS, batch as call, finish, hold};
 
 /// Starts everything that is pending, place by place, each with its own quotas. `just_opened` is given because the index
 /// may not show it yet.
@@ -328,7 +328,10 @@ async fn decide(
             finish::started(deps, &wait, &job_id, server, now).await?;
             Ok(None)
         }
-        Decision::Refuse { text, findings } => {
+        Decision::Refuse { mut text, findings } => {
+            if let Some(held) = hold::lasting(deps, &wait).await? {
+                text = format!("{text}; it was held: {held}");
+            }
             finish::failed(deps, &wait, action, &text, findings, now).await?;
             Ok(None)
         }
@@ -337,6 +340,9 @@ async fn decide(
             Ok(None)
         }
         Decision::Start => {
+            if !hold::may_start(deps, action, &wait, now).await? {
+                return Ok(None);
+            }
             // Of a batch that MGN never saw: it goes into another.
             if let Some(intent) = wait.intent_id.take()
                 && !deps.journal.store.release_launch(&wait, &intent).await?

@@ -8,11 +8,15 @@
 //! into a batch by a conditional write, the batch's ID is a tag of the job, and whoever finds an intent in a
 //! batch without a job looks for that tag before it calls.
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `LANDFALL_LAUNCH_QUEUE_URL`.
+//! A cutover launch starts only while its windows are open and no freeze is in force.
+//!
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `LANDFALL_LAUNCH_QUEUE_URL`; optional `LANDFALL_FREEZE_PARAMETER` (the SSM
+//! parameter with the freeze calendar).
 #![warn(missing_docs)]
 
 mod batch;
 mod finish;
+mod hold;
 mod launch;
 
 use aws_config::SdkConfig;
@@ -23,6 +27,7 @@ use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
 use landfall_domain::record::LaunchAction;
 use landfall_domain::{ErrorName, StageError};
+use landfall_gates::Holds;
 use landfall_mgn::Mgn;
 use landfall_quotas::Quotas;
 use serde::Deserialize;
@@ -54,6 +59,8 @@ pub struct Deps {
     pub mgn: Mgn,
     /// How many there may be at once.
     pub quotas: Quotas,
+    /// What holds a switch: windows, freezes.
+    pub holds: Holds,
     /// To fail the task of a server that MGN refuses.
     pub sfn: aws_sdk_sfn::Client,
     /// To bring messages back soon.
@@ -72,6 +79,7 @@ impl Deps {
             }),
             mgn: Mgn::new(aws),
             quotas: Quotas::new(aws),
+            holds: Holds::load(aws, env),
             sfn: aws_sdk_sfn::Client::new(aws),
             sqs: aws_sdk_sqs::Client::new(aws),
             queue_url: env.required("LANDFALL_LAUNCH_QUEUE_URL"),

@@ -7,7 +7,8 @@
 //!
 //! Gates and soaks wait here too, for people and for time: `landfall_gates` decides on them, and MGN is not asked.
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_APPROVALS` (JSON: the deployment's rules by environment).
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_APPROVALS` (JSON: the deployment's rules by environment) and
+//! `LANDFALL_FREEZE_PARAMETER` (the SSM parameter with the freeze calendar).
 #![warn(missing_docs)]
 
 mod agent;

@@ -4,8 +4,12 @@ use aws_config::SdkConfig;
 use jiff::Timestamp;
 use landfall_common::Env;
 use landfall_common::state::StateStore;
+use landfall_domain::calendar::window::Opening;
+use landfall_domain::calendar::{Freezes, Timetable, around, judge};
 use landfall_domain::finalize::{self, Step};
 use landfall_domain::{Finding, MigrationRecord, StageError};
+
+use crate::freezes::Parameter;
 
 /// Something that holds a migration before its next step.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,26 +22,67 @@ pub struct Hold {
 
 /// Whoever is about to take a mutating step of the switch asks this first.
 #[derive(Clone, Debug, Default)]
-pub struct Holds {}
+pub struct Holds {
+    freezes: Option<Parameter>,
+}
 
 impl Holds {
-    /// From the environment.
-    pub fn load(_aws: &SdkConfig, _env: &mut Env<'_>) -> Self {
-        Self::default()
+    /// From `LANDFALL_FREEZE_PARAMETER`, the SSM parameter that holds the freeze calendar; absent means that the deployment
+    /// has none.
+    pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
+        env.optional("LANDFALL_FREEZE_PARAMETER")
+            .map_or_else(Self::default, |name| {
+                Self::with_calendar(aws_sdk_ssm::Client::new(aws), name)
+            })
+    }
+
+    /// With the freeze calendar in a parameter.
+    pub fn with_calendar(client: aws_sdk_ssm::Client, parameter: impl Into<String>) -> Self {
+        Self {
+            freezes: Some(Parameter::new(client, parameter.into())),
+        }
     }
 
     /// What holds a migration now; `None` lets it go on.
     ///
     /// # Errors
     /// Transient ones of the table.
-    #[expect(clippy::unused_async, reason = "windows and freezes are read here")]
     pub async fn hold(
         &self,
-        _store: &StateStore,
+        store: &StateStore,
         record: &MigrationRecord,
         now: Timestamp,
     ) -> Result<Option<Hold>, StageError> {
-        Ok(paused(record).or_else(|| old_answers(record, now)))
+        if let Some(paused) = paused(record) {
+            return Ok(Some(paused));
+        }
+        if let Some(answers) = old_answers(record, now) {
+            return Ok(Some(answers));
+        }
+        let request = record.request.policy.window.as_ref();
+        if let Some(over) = request.and_then(|window| over(window, now)) {
+            return Ok(Some(over));
+        }
+        let wave = &record.request.wave;
+        let set = store.wave_window(&record.tenant_id, wave).await?;
+        let set = set.and_then(|it| it.window);
+        let freezes = match &self.freezes {
+            None => None,
+            Some(parameter) => match parameter.freezes(now).await {
+                Ok(freezes) => Some(freezes),
+                Err(unreadable) => return Ok(Some(unreadable)),
+            },
+        };
+        let none = Freezes::default();
+        let timetable = Timetable {
+            request,
+            wave: set.as_ref().map(|window| (wave.as_str(), window)),
+            freezes: freezes.as_deref().unwrap_or(&none),
+        };
+        Ok(judge(&timetable, now).map(|closed| Hold {
+            finding: closed.finding,
+            until: closed.until,
+        }))
     }
 }
 
@@ -50,6 +95,24 @@ fn paused(record: &MigrationRecord) -> Option<Hold> {
             "Let it go on with landfall resume {}.",
             record.migration_id
         )),
+        until: None,
+    })
+}
+
+/// The request's own window, once it will not open again: nobody can set another, as they can for a wave.
+fn over(window: &landfall_domain::request::Window, now: Timestamp) -> Option<Hold> {
+    let spans = Opening::of(window).map(|opening| opening.spans(around(now)));
+    if spans.is_ok_and(|spans| spans.iter().any(|span| span.to > now)) {
+        return None;
+    }
+    let text = "the request's cutover window is over, and does not open again within a year.";
+    Some(Hold {
+        finding: Finding::blocking("WINDOW_NEVER_OPENS", "/policy/window", text)
+            .evidence(
+                serde_json::to_value(window).unwrap_or_default(),
+                "a window that opens",
+            )
+            .remedy("Submit the migration again with a window that is to come."),
         until: None,
     })
 }

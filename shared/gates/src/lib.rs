@@ -6,6 +6,7 @@
 //! after an order. Each step of it is one conditional write, so that calling it twice, or at once, changes nothing.
 #![warn(missing_docs)]
 
+mod freezes;
 mod holds;
 mod settle;
 

@@ -30,7 +30,7 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// From `LANDFALL_APPROVALS`, the deployment's rules as JSON.
+    /// From `LANDFALL_APPROVALS`, the deployment's rules as JSON, and what [`Holds::load`] reads.
     pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
         Self {
             rules: env.json("LANDFALL_APPROVALS").unwrap_or_default(),

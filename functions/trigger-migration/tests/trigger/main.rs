@@ -11,6 +11,7 @@
 
 mod batch;
 mod gate;
+mod hold;
 #[path = "../../../../shared/mgn/tests/support/mod.rs"]
 mod mgn;
 mod once;

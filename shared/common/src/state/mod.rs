@@ -6,6 +6,7 @@
 //! | | `EVENT#<seq>` | history; each entry holds the hash of the one before |
 //! | | `REJECTION#<uuid v7>` | a message with this ID that was refused |
 //! | | `WAIT#<kind>`, `INTENT#<action>#<attempt>` | what waits, with its task token ([`wait`]) |
+//! | `TENANT#<tenant>#WAVE#<wave>` | `WAVE` | the wave's cutover window ([`wave`]) |
 //! | `CLAIM#…` | `CLAIM` | which migration has a server, or an address ([`claim`]) |
 //! | `LEASE#<name>` | `LEASE` | who may launch now ([`lease`]) |
 //! | `ESTIMATES` | `ROLLBACK` | how long compensations took in the past |
@@ -17,6 +18,7 @@ mod launch;
 pub mod lease;
 mod query;
 pub mod wait;
+pub mod wave;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;

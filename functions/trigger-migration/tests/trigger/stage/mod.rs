@@ -77,6 +77,7 @@ impl Stage {
             journal: self.aws.journal(),
             mgn: Mgn::with_client(mgn::client(&self.account, calls)),
             quotas: Quotas::with_client(servicequotas(&self.quotas, calls)),
+            holds: landfall_gates::Holds::default(),
             sfn: tasks::sfn(&self.tasks, calls),
             sqs: queue::sqs(&self.queue, calls),
             queue_url: "https://sqs.example.com/landfall-launches".into(),
