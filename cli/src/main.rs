@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use landfall_cli::commands::control::{self, Order};
-use landfall_cli::commands::{callbacks, demo, rollback, status, submit, validate, watch};
+use landfall_cli::commands::{callbacks, demo, rollback, status, submit, validate, watch, window};
 use landfall_cli::output::print;
 use landfall_cli::{CliError, Exit, stack};
 
@@ -115,6 +115,18 @@ An order that stands already changes nothing. Each stands in the history with yo
 Your credentials need execute-api:Invoke on POST /orders of the operators' API (output operator_api_arn).
 
 Exit codes: 0 all orders were taken; 1 some were refused; 2 the command line or the reason is wrong; 3 there is no such migration.";
+const WINDOW_EXAMPLES: &str = "\
+Examples:
+  landfall window set --wave wave-3 --start 2026-11-28T22:00 --end 2026-11-29T04:00 --time-zone Europe/Berlin \\
+    --recurrence 'FREQ=WEEKLY;BYDAY=SA' --reason 'as the change board said'
+  landfall window show --wave wave-3
+  landfall window clear --wave wave-3 --reason 'the incident is over'
+
+A wave's window counts together with that of each request (policy.window): a step of the switch begins only while both are
+open. A window that shuts while a step is under way lets it end and holds the next. docs/WINDOWS.md says more.
+Your credentials need execute-api:Invoke on POST /orders of the operators' API (output operator_api_arn); show reads the table.
+
+Exit codes: 0 set, shown or cleared; 1 it could not be; 2 the command line or the window is wrong.";
 const CALLBACKS_EXAMPLES: &str = "\
 Examples:
   landfall callbacks list                          what could not be delivered, and why
@@ -232,6 +244,9 @@ enum Command {
     /// Let frozen migrations be submitted again, after a person has put things right.
     #[command(after_help = ORDER_EXAMPLES)]
     Release(control::OrderArgs),
+    /// Set, show or clear the cutover window of a wave.
+    #[command(after_help = WINDOW_EXAMPLES)]
+    Window(window::WindowArgs),
     /// Look at callbacks that could not be delivered, and deliver them again.
     #[command(after_help = CALLBACKS_EXAMPLES)]
     Callbacks(callbacks::CallbacksArgs),
@@ -296,6 +311,7 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Cancel(args) => control::cancel(&args, &cli.root).await,
         Command::Retry(args) => control::order(&args, Order::Retry, &cli.root).await,
         Command::Release(args) => control::order(&args, Order::Release, &cli.root).await,
+        Command::Window(args) => Box::pin(window::run(&args, &cli.root)).await,
         Command::Callbacks(args) => Box::pin(callbacks::run(&args, &cli.root)).await,
         Command::Rollback(args) => rollback::run(&args, &cli.root).await,
         Command::Demo(args) => Box::pin(demo::run(&args, &cli.root)).await,

@@ -8,3 +8,4 @@ pub mod status;
 pub mod submit;
 pub mod validate;
 pub mod watch;
+pub mod window;

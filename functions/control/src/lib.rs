@@ -1,15 +1,17 @@
 //! `control`: carries out the orders of operators.
 //!
 //! `POST /orders` of the operators' API, signed by the caller: `{migrationId, order, reason}`, optional `tenantId`; the order
-//! is `pause`, `resume`, `cancel`, `retry`, `release` or `rollback`, the last with an optional `emergency`. Who may give
+//! is `pause`, `resume`, `cancel`, `retry`, `release` or `rollback`, the last with an optional `emergency`; or `{wave, order: "window", window | clear, reason}` ([`window`]). Who may give
 //! orders is IAM's to say; who did and why stands in the history. An order that stands already changes nothing and is
 //! answered like the first time, and one that the migration's status forbids is refused with what to do instead.
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_APPROVALS` (JSON: the deployment's rules by environment).
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_APPROVALS` (JSON: the deployment's rules by environment) and
+//! `LANDFALL_FREEZE_PARAMETER` (the SSM parameter with the freeze calendar).
 #![warn(missing_docs)]
 
 mod attempt;
 mod running;
+mod window;
 
 use aws_config::SdkConfig;
 use landfall_common::caller::{self, Refusal};
@@ -96,7 +98,13 @@ pub async fn handle(
     invocation: Invocation,
 ) -> Result<Value, StageError> {
     let outcome = match caller::read(&event) {
-        Ok((caller, body)) => Box::pin(carry_out(deps, &caller, body, &invocation)).await,
+        Ok((caller, body)) if window::is_meant(&body) => {
+            Box::pin(window::carry_out(deps, &caller, body, &invocation)).await
+        }
+        Ok((caller, body)) => match caller::order(body) {
+            Ok(body) => Box::pin(carry_out(deps, &caller, body, &invocation)).await,
+            Err(refusal) => Err(refusal),
+        },
         Err(refusal) => Err(refusal),
     };
     Ok(caller::response(outcome))

@@ -90,6 +90,18 @@ pub fn read<T: DeserializeOwned>(event: &Value) -> Result<(Caller, T), Refusal> 
     }
 }
 
+/// An order of a body that was read as JSON.
+///
+/// # Errors
+/// 400 `ORDER_INVALID` for one that is not what is wanted.
+pub fn order<T: DeserializeOwned>(body: Value) -> Result<T, Refusal> {
+    serde_json::from_value(body).map_err(|error| {
+        let text = format!("the body is not what is wanted: {error}");
+        Refusal::new(400, "ORDER_INVALID", "", text)
+            .remedy("Send it with the landfall command of this deployment's version.")
+    })
+}
+
 /// The longest reason, in characters.
 const REASON: usize = 512;
 

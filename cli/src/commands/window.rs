@@ -1,0 +1,258 @@
+//! `landfall window`: the cutover window of a wave.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use landfall_common::state::wave::WaveWindow;
+use landfall_domain::calendar::around;
+use landfall_domain::calendar::window::{Opening, faults};
+use landfall_domain::request::{DEFAULT_TENANT, Window};
+use serde_json::{Value, json};
+
+use crate::error::{CliError, Exit};
+use crate::output::text::clean;
+use crate::output::{print, print_json};
+use crate::target::{Operators, Records, Reply, TargetArgs};
+
+/// `landfall window`.
+#[derive(Args, Debug)]
+pub struct WindowArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+/// What is done with the window of a wave.
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Set it, or replace the one that is set.
+    Set(SetArgs),
+    /// Show it, and when it opens next.
+    Show(ShowArgs),
+    /// Take it away: then the requests' own windows alone count.
+    Clear(ClearArgs),
+}
+
+/// Which wave.
+#[derive(Args, Debug)]
+struct Wave {
+    /// The wave.
+    #[arg(long, value_name = "WAVE")]
+    wave: String,
+    /// The tenant.
+    #[arg(long, default_value = DEFAULT_TENANT)]
+    tenant: String,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+#[derive(Args, Debug)]
+struct SetArgs {
+    #[command(flatten)]
+    wave: Wave,
+    /// When it opens (first), by the clock of the zone: 2026-11-28T22:00.
+    #[arg(long, value_name = "TIME")]
+    start: String,
+    /// When it shuts (first), in the same form.
+    #[arg(long, value_name = "TIME")]
+    end: String,
+    /// The zone's IANA name: Europe/Berlin.
+    #[arg(long, value_name = "ZONE")]
+    time_zone: String,
+    /// How it comes again, a rule of RFC 5545: FREQ=WEEKLY;BYDAY=SA.
+    #[arg(long, value_name = "RRULE")]
+    recurrence: Option<String>,
+    /// Why, in one line.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(Args, Debug)]
+struct ShowArgs {
+    #[command(flatten)]
+    wave: Wave,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+struct ClearArgs {
+    #[command(flatten)]
+    wave: Wave,
+    /// Why, in one line.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// Runs `window`.
+pub async fn run(args: &WindowArgs, root: &Path) -> Result<Exit, CliError> {
+    match &args.what {
+        What::Set(set) => {
+            let window = Window {
+                start: set.start.clone(),
+                end: set.end.clone(),
+                time_zone: set.time_zone.clone(),
+                recurrence: set.recurrence.clone(),
+            };
+            let found = faults(&window, "");
+            if !found.is_empty() {
+                let lines = found.iter().map(|it| clean(&it.message));
+                let remedies = found.iter().map(|it| it.remedy.as_str());
+                return Err(CliError::new(
+                    lines.collect::<Vec<_>>().join("\n"),
+                    remedies.collect::<Vec<_>>().join(" "),
+                )
+                .exit(Exit::Invalid));
+            }
+            let order = json!({ "window": window, "reason": set.reason });
+            send(&set.wave, order, root).await
+        }
+        What::Clear(clear) => {
+            let order = json!({ "clear": true, "reason": clear.reason });
+            send(&clear.wave, order, root).await
+        }
+        What::Show(show) => self::show(show, root).await,
+    }
+}
+
+async fn send(wave: &Wave, mut order: Value, root: &Path) -> Result<Exit, CliError> {
+    order["order"] = "window".into();
+    order["wave"] = wave.wave.as_str().into();
+    order["tenantId"] = wave.tenant.as_str().into();
+    let operators = Operators::find(&wave.target, root).await?;
+    match operators.send("/orders", &order).await? {
+        Reply::Taken(answer) => {
+            let window = serde_json::from_value(answer["window"].clone()).unwrap_or_default();
+            let told = words(&wave.wave, window, Timestamp::now());
+            print(&format!(
+                "{told}\nMigrations that wait for it look again within five minutes.\n"
+            ))?;
+            Ok(Exit::Ok)
+        }
+        Reply::Refused(status, finding) => {
+            let exit = if status == 400 {
+                Exit::Invalid
+            } else {
+                Exit::Failed
+            };
+            let text = format!(
+                "refused: {} ({})",
+                clean(&finding.message),
+                clean(&finding.code)
+            );
+            Err(CliError::new(text, clean(&finding.remedy)).exit(exit))
+        }
+    }
+}
+
+async fn show(args: &ShowArgs, root: &Path) -> Result<Exit, CliError> {
+    let wave = &args.wave;
+    let records = Records::find(&wave.target, root).await?;
+    let found = records.store.wave_window(&wave.tenant, &wave.wave).await;
+    let found = found.map_err(|error| CliError::of_call(&error, records.advice))?;
+    if args.json {
+        print_json(&serde_json::to_value(&found).unwrap_or_default())?;
+        return Ok(Exit::Ok);
+    }
+    let order = found.as_ref().map(|it: &WaveWindow| &it.order);
+    let by = order.map_or_else(String::new, |it| {
+        format!(
+            "Last said by {} at {}: {}\n",
+            clean(&it.by),
+            clean(&it.at),
+            clean(&it.reason)
+        )
+    });
+    let window = found.as_ref().and_then(|it| it.window.clone());
+    print(&format!(
+        "{}\n{by}",
+        words(&wave.wave, window, Timestamp::now())
+    ))?;
+    Ok(Exit::Ok)
+}
+
+/// A window in words, with its next opening.
+fn words(wave: &str, window: Option<Window>, now: Timestamp) -> String {
+    let wave = clean(wave);
+    let Some(window) = window else {
+        return format!("The wave {wave} has no window of its own.");
+    };
+    let again = window
+        .recurrence
+        .as_deref()
+        .map_or_else(String::new, |it| format!(", {it}"));
+    let rule = clean(&format!(
+        "{} to {} {}{again}",
+        window.start, window.end, window.time_zone
+    ));
+    let Ok(opening) = Opening::of(&window) else {
+        return format!("The window of the wave {wave} cannot be read: {rule}.");
+    };
+    let local = |at: Timestamp| {
+        at.to_zoned(opening.zone().clone())
+            .strftime("%Y-%m-%d %H:%M %Z")
+            .to_string()
+    };
+    let spans = opening.spans(around(now));
+    let next = match (spans.at(now), spans.after(now)) {
+        (Some(open), _) => format!("It is open until {}.", local(open.to)),
+        (None, Some(next)) => format!(
+            "It opens at {} and shuts at {}.",
+            local(next.from),
+            local(next.to)
+        ),
+        (None, None) => "It does not open any more within a year.".to_owned(),
+    };
+    format!("The window of the wave {wave}: {rule}. {next}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_told_with_its_next_opening() {
+        let window = |rule: Option<&str>| {
+            Some(Window {
+                start: "2026-11-28T22:00".into(),
+                end: "2026-11-29T04:00".into(),
+                time_zone: "Europe/Berlin".into(),
+                recurrence: rule.map(str::to_owned),
+            })
+        };
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let weekly = Some("FREQ=WEEKLY");
+        for (window, now, part) in [
+            (None, "2026-11-21T12:00:00Z", "has no window of its own"),
+            (
+                window(None),
+                "2026-11-21T12:00:00Z",
+                "opens at 2026-11-28 22:00 CET and shuts at 2026-11-29 04:00 CET",
+            ),
+            (
+                window(None),
+                "2026-11-28T21:00:00Z",
+                "open until 2026-11-29 04:00 CET",
+            ),
+            (
+                window(None),
+                "2026-11-29T03:00:00Z",
+                "does not open any more",
+            ),
+            (
+                window(weekly),
+                "2026-11-29T03:00:00Z",
+                "Europe/Berlin, FREQ=WEEKLY. It opens at 2026-12-05 22:00 CET",
+            ),
+            (
+                Some(Window::default()),
+                "2026-11-29T03:00:00Z",
+                "cannot be read",
+            ),
+        ] {
+            let told = words("wave-3", window, at(now));
+            assert!(told.contains(part), "{told}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The window of a wave: set and cleared by an operator, read by whoever is about to take a step of a switch.
+
+use landfall_common::Invocation;
+use landfall_common::caller::{self, Refusal};
+use landfall_common::state::Key;
+use landfall_common::state::wave::WaveWindow;
+use landfall_domain::Status;
+use landfall_domain::calendar::window;
+use landfall_domain::control::Order;
+use landfall_domain::gate::Caller;
+use landfall_domain::request::{DEFAULT_TENANT, Window};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{Deps, TRIES};
+
+/// The order, `{wave, window | clear: true, reason}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Body {
+    #[serde(rename = "order")]
+    _order: Name,
+    tenant_id: Option<String>,
+    wave: String,
+    window: Option<Window>,
+    #[serde(default)]
+    clear: bool,
+    reason: String,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Name {
+    Window,
+}
+
+/// Whether an order is about a wave's window.
+pub(crate) fn is_meant(body: &Value) -> bool {
+    body["order"] == "window"
+}
+
+/// Sets or clears a wave's window. Migrations that wait for it look again at once, or within five minutes.
+pub(crate) async fn carry_out(
+    deps: &Deps,
+    caller: &Caller,
+    body: Value,
+    invocation: &Invocation,
+) -> Result<Value, Refusal> {
+    let invalid = |pointer: &str, text: String| Refusal::new(400, "ORDER_INVALID", pointer, text);
+    let body: Body = caller::order(body)?;
+    if body.wave.is_empty() || body.wave.len() > 128 {
+        return Err(invalid(
+            "/wave",
+            "the wave has no name, or one of more than 128 characters".to_owned(),
+        ));
+    }
+    if body.clear == body.window.is_some() {
+        let text = "either a window is set or it is cleared: window, or clear".to_owned();
+        return Err(invalid("/window", text));
+    }
+    let faults = body.window.as_ref().map(|it| window::faults(it, "/window"));
+    if let Some(fault) = faults.and_then(|faults| faults.into_iter().next()) {
+        return Err(invalid(&fault.pointer, fault.message).remedy(fault.remedy));
+    }
+    let order = Order {
+        by: caller.arn.clone(),
+        reason: caller::words("/reason", &body.reason)?,
+        at: invocation.now.to_string(),
+    };
+    let tenant = body.tenant_id.as_deref().unwrap_or(DEFAULT_TENANT);
+    let store = &deps.journal.store;
+    for _ in 0..TRIES {
+        let there = store.wave_window(tenant, &body.wave).await?;
+        if let Some(there) = there.as_ref().filter(|it| it.window == body.window) {
+            return Ok(told(there));
+        }
+        let next = WaveWindow {
+            tenant_id: tenant.to_owned(),
+            wave: body.wave.clone(),
+            window: body.window.clone(),
+            order: order.clone(),
+            version: there.map_or(0, |it| it.version) + 1,
+        };
+        if store.set_wave_window(&next).await? {
+            tracing::info!(
+                by = next.order.by,
+                reason = next.order.reason,
+                wave = next.wave,
+                "the window of a wave is set"
+            );
+            look_again(deps, tenant, &body.wave, invocation).await;
+            return Ok(told(&next));
+        }
+    }
+    let text = "others set the window of this wave at the same time";
+    Err(Refusal::new(409, "CONFLICT", "/wave", text)
+        .remedy("See what it is now, and send the order again."))
+}
+
+/// Lets those of the wave that are held look at their gates again. Whoever is missed is looked at by the next sweep.
+async fn look_again(deps: &Deps, tenant: &str, wave: &str, invocation: &Invocation) {
+    let store = &deps.journal.store;
+    let held = store
+        .by_wave(tenant, wave, Some(Status::AwaitingWindow))
+        .await;
+    for record in held.unwrap_or_default() {
+        let waits = store.waits_of(&Key::of(&record)).await.unwrap_or_default();
+        for wait in waits.iter().filter(|wait| wait.kind.gate().is_some()) {
+            // First for the sweep, in case that this dies.
+            let settled = async {
+                store.postpone_wait(wait, invocation.now).await?;
+                let gates = &deps.gates;
+                gates
+                    .settle(&deps.journal, &deps.sfn, wait, invocation.now)
+                    .await
+            };
+            let settled = Box::pin(settled).await;
+            if let Err(error) = settled {
+                tracing::info!("a gate is left to the next sweep: {error}");
+            }
+        }
+    }
+}
+
+fn told(wave: &WaveWindow) -> Value {
+    json!({ "wave": wave.wave, "window": wave.window, "order": wave.order })
+}
