@@ -103,6 +103,7 @@ const ORDER_EXAMPLES: &str = "\
 Examples:
   landfall pause --wave wave-3 --reason 'the network team is called'
   landfall resume --wave wave-3 --reason 'the link is up again'
+  landfall resume mig-12345 --past-window --reason 'the owner has agreed to go on'
   landfall cancel mig-12345 --reason 'the owner has withdrawn it'
   landfall retry mig-12345 --reason 'the firewall is open now'
   landfall release mig-12345 --reason 'target terminated by hand, see INC0042'
@@ -234,7 +235,7 @@ enum Command {
     Pause(control::OrderArgs),
     /// Let paused migrations go on.
     #[command(after_help = ORDER_EXAMPLES)]
-    Resume(control::OrderArgs),
+    Resume(control::ResumeArgs),
     /// End migrations that are under way, and undo what they did.
     #[command(after_help = ORDER_EXAMPLES)]
     Cancel(control::CancelArgs),
@@ -307,7 +308,7 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Approve(args) => control::answer(&args, true, &cli.root).await,
         Command::Deny(args) => control::answer(&args, false, &cli.root).await,
         Command::Pause(args) => control::order(&args, Order::Pause, &cli.root).await,
-        Command::Resume(args) => control::order(&args, Order::Resume, &cli.root).await,
+        Command::Resume(args) => control::resume(&args, &cli.root).await,
         Command::Cancel(args) => control::cancel(&args, &cli.root).await,
         Command::Retry(args) => control::order(&args, Order::Retry, &cli.root).await,
         Command::Release(args) => control::order(&args, Order::Release, &cli.root).await,

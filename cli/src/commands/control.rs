@@ -80,7 +80,17 @@ pub struct AnswerArgs {
     which: Which,
 }
 
-/// `landfall pause`, `resume`, `retry` and `release`.
+/// `landfall resume`.
+#[derive(Args, Debug)]
+pub struct ResumeArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Go on although the cutover window is closed; a freeze holds all the same.
+    #[arg(long)]
+    past_window: bool,
+}
+
+/// `landfall pause`, `retry` and `release`.
 #[derive(Args, Debug)]
 pub struct OrderArgs {
     #[command(flatten)]
@@ -194,6 +204,20 @@ pub async fn answer(args: &AnswerArgs, approve: bool, root: &Path) -> Result<Exi
 /// Runs an order that says nothing more.
 pub async fn order(args: &OrderArgs, order: Order, root: &Path) -> Result<Exit, CliError> {
     give(&args.which, order, false, root).await
+}
+
+/// Runs `resume`.
+pub async fn resume(args: &ResumeArgs, root: &Path) -> Result<Exit, CliError> {
+    if !args.past_window {
+        return give(&args.which, Order::Resume, false, root).await;
+    }
+    let which = &args.which;
+    let body = json!({
+        "tenantId": which.tenant, "order": Order::Resume.as_str(), "reason": which.reason, "pastWindow": true,
+    });
+    let held = |record: &MigrationRecord| record.status == Status::AwaitingWindow;
+    let told = |_: &Value| "goes on, whatever its window says".to_owned();
+    send(which, "/orders", &body, held, told, root).await
 }
 
 /// Runs `cancel`.

@@ -1,7 +1,7 @@
 //! `control`: carries out the orders of operators.
 //!
 //! `POST /orders` of the operators' API, signed by the caller: `{migrationId, order, reason}`, optional `tenantId`; the order
-//! is `pause`, `resume`, `cancel`, `retry`, `release` or `rollback`, the last with an optional `emergency`; or `{wave, order: "window", window | clear, reason}` ([`window`]). Who may give
+//! is `pause`, `resume`, `cancel`, `retry`, `release` or `rollback`, the last with an optional `emergency`, resume with an optional `pastWindow`; or `{wave, order: "window", window | clear, reason}` ([`window`]). Who may give
 //! orders is IAM's to say; who did and why stands in the history. An order that stands already changes nothing and is
 //! answered like the first time, and one that the migration's status forbids is refused with what to do instead.
 //!
@@ -59,6 +59,8 @@ struct Body {
     reason: String,
     #[serde(default)]
     emergency: bool,
+    #[serde(default)]
+    past_window: bool,
 }
 
 /// What is ordered.
@@ -86,6 +88,7 @@ struct Task<'a> {
     what: What,
     order: Order,
     emergency: bool,
+    past_window: bool,
 }
 
 /// Carries out an order; the response of the HTTP API.
@@ -126,6 +129,7 @@ async fn carry_out(
             at: invocation.now.to_string(),
         },
         emergency: body.emergency,
+        past_window: body.past_window,
     };
     let tenant = body.tenant_id.as_deref().unwrap_or(DEFAULT_TENANT);
     let key = Key::new(tenant, &body.migration_id);
@@ -164,6 +168,14 @@ impl Body {
                 "emergency goes with the order rollback alone",
             ));
         }
+        if self.past_window && self.order != What::Resume {
+            return Err(Refusal::new(
+                400,
+                "ORDER_INVALID",
+                "/pastWindow",
+                "pastWindow goes with the order resume alone",
+            ));
+        }
         Ok(self.order)
     }
 }
@@ -175,16 +187,16 @@ impl Task<'_> {
     async fn run(&self, record: MigrationRecord) -> Outcome {
         let ended = record.status.is_end();
         match self.what {
-            What::Pause => self.pause(record).await,
-            What::Resume => self.resume(record).await,
-            What::Cancel => self.cancel(record).await,
+            What::Pause => Box::pin(self.pause(record)).await,
+            What::Resume => Box::pin(self.resume(record)).await,
+            What::Cancel => Box::pin(self.cancel(record)).await,
             What::Rollback if !ended && record.purpose == Purpose::Rollback => {
-                self.urge(record).await
+                Box::pin(self.urge(record)).await
             }
-            What::Rollback if !ended => self.cancel(record).await,
-            What::Retry => self.retry(record).await,
-            What::Release => self.release(record).await,
-            What::Rollback => self.roll_back(record).await,
+            What::Rollback if !ended => Box::pin(self.cancel(record)).await,
+            What::Retry => Box::pin(self.retry(record)).await,
+            What::Release => Box::pin(self.release(record)).await,
+            What::Rollback => Box::pin(self.roll_back(record)).await,
         }
     }
 }

@@ -41,7 +41,11 @@ impl Task<'_> {
         if record.status.is_end() {
             return Err(forbidden(&record, "", "There is nothing left to resume."));
         }
-        if record.control.paused.is_some() {
+        let past_window = self.past_window && record.control.past_window.is_none();
+        if past_window {
+            record.control.past_window = Some(self.order.clone());
+        }
+        if past_window || record.control.paused.is_some() {
             record.control.paused = None;
             record = match outcome(self.tell(record, EventType::MigrationResumed).await)? {
                 Ok(record) => record,
@@ -53,7 +57,7 @@ impl Task<'_> {
         store.pause_waits(&key, false).await?;
         for wait in store.waits_of(&key).await? {
             if wait.kind.gate().is_some() {
-                self.look_again(&wait).await?;
+                Box::pin(self.look_again(&wait)).await?;
             }
         }
         Ok(Ok(store.require(&key).await?))
@@ -102,7 +106,7 @@ impl Task<'_> {
             }
             match wait.kind {
                 // It is what the cancelling leads to, and asks people unless it is an emergency.
-                WaitKind::RollbackGate => self.look_again(&wait).await?,
+                WaitKind::RollbackGate => Box::pin(self.look_again(&wait)).await?,
                 WaitKind::DecommissionGate => {}
                 _ => self.end(&wait, &error).await?,
             }
@@ -123,7 +127,7 @@ impl Task<'_> {
         let key = Key::of(&record);
         for wait in store.waits_of(&key).await? {
             if wait.kind == WaitKind::RollbackGate {
-                self.look_again(&wait).await?;
+                Box::pin(self.look_again(&wait)).await?;
             }
         }
         self.announce(store.require(&key).await?, EventType::RollbackRequested)
@@ -163,8 +167,9 @@ impl Task<'_> {
         record: MigrationRecord,
         event: EventType,
     ) -> Result<MigrationRecord, StageError> {
-        let change = Change::to(record.status, event)
-            .evidence(json!({ "order": self.order, "emergency": self.emergency }));
+        let change = Change::to(record.status, event).evidence(json!({
+            "order": self.order, "emergency": self.emergency, "pastWindow": self.past_window,
+        }));
         Box::pin(
             self.deps
                 .journal

@@ -211,6 +211,42 @@ async fn a_pause_is_taken_back_and_reaches_every_wait() {
 }
 
 #[tokio::test]
+async fn a_switch_goes_on_outside_its_window_when_somebody_says_so() {
+    let stage = Stage::new(Status::Finalizing, Some(WaitKind::FinalizeGate)).await;
+    stage
+        .aws
+        .change("mig-1", |record| {
+            let window = json!({"start": "2026-11-20T22:00:00", "end": "2026-11-21T02:00:00", "timeZone": "UTC"});
+            record.request.policy.window = Some(serde_json::from_value(window).unwrap());
+        })
+        .await;
+    assert_eq!(stage.order("resume", false).await.0, 200);
+    let held = stage.record().await;
+    assert_eq!(
+        (held.status, held.stage()),
+        (Status::AwaitingWindow, Status::Finalizing)
+    );
+    assert_eq!(held.held.unwrap().code, "WINDOW_NEVER_OPENS");
+    assert_eq!(
+        stage.task(),
+        None,
+        "past the cutover it holds, and a person decides"
+    );
+    let body = json!({
+        "migrationId": "mig-1", "order": "resume", "reason": "the owner has agreed", "pastWindow": true,
+    });
+    for _ in 0..2 {
+        assert_eq!(stage.send(&body).await.0, 200);
+    }
+    assert!(matches!(stage.task(), Some(Ended::Succeeded(_))));
+    assert_eq!(stage.record().await.status, Status::Finalizing);
+    assert_eq!(
+        stage.aws.happened("mig-1").await,
+        ["SwitchHeld", "MigrationResumed", "SwitchContinued"]
+    );
+}
+
+#[tokio::test]
 async fn past_the_point_of_no_return_nothing_is_cancelled() {
     let stage = Stage::new(Status::Finalizing, None).await;
     let at = now().to_string();

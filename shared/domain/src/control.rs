@@ -41,6 +41,9 @@ pub struct Control {
     /// Nothing new is begun until it is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Order>,
+    /// The switch goes on outside its windows, the request's and the wave's; a freeze holds it all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub past_window: Option<Order>,
     /// The migration is to end, and what was done is to be undone. Never taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Order>,

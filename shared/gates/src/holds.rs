@@ -59,12 +59,17 @@ impl Holds {
         if let Some(answers) = old_answers(record, now) {
             return Ok(Some(answers));
         }
-        let request = record.request.policy.window.as_ref();
+        let past = record.control.past_window.is_some();
+        let request = record.request.policy.window.as_ref().filter(|_| !past);
         if let Some(over) = request.and_then(|window| over(window, now)) {
             return Ok(Some(over));
         }
         let wave = &record.request.wave;
-        let set = store.wave_window(&record.tenant_id, wave).await?;
+        let set = if past {
+            None
+        } else {
+            store.wave_window(&record.tenant_id, wave).await?
+        };
         let set = set.and_then(|it| it.window);
         let freezes = match &self.freezes {
             None => None,
@@ -112,7 +117,10 @@ fn over(window: &landfall_domain::request::Window, now: Timestamp) -> Option<Hol
                 serde_json::to_value(window).unwrap_or_default(),
                 "a window that opens",
             )
-            .remedy("Submit the migration again with a window that is to come."),
+            .remedy(
+                "Let it go on outside its window with landfall resume ID --past-window, or cancel it and submit it again with \
+                 a window that is to come.",
+            ),
         until: None,
     })
 }

@@ -133,13 +133,13 @@ impl Look<'_> {
         }
         let held = if stoppable {
             let store = &self.journal.store;
-            self.gates.holds.hold(store, &record, self.now).await?
+            Box::pin(self.gates.holds.hold(store, &record, self.now)).await?
         } else {
             None
         };
         match held {
-            Some(hold) => self.hold(record, hold).await,
-            None => self.pass(record).await,
+            Some(hold) => Box::pin(self.hold(record, hold)).await,
+            None => Box::pin(self.pass(record)).await,
         }
     }
 
@@ -253,7 +253,9 @@ impl Look<'_> {
             .and_then(|it| it.opened_at.parse().ok());
         let overdue = opened.is_some_and(|at: Timestamp| self.now.duration_since(at) > PATIENCE);
         let code = hold.finding.code.clone();
-        if overdue || code == "WINDOW_NEVER_OPENS" {
+        // Past the cutover a person decides: the target runs, and going back is no small thing.
+        let never = code == "WINDOW_NEVER_OPENS" && self.gate == Gate::Cutover;
+        if overdue || never {
             let error = StageError::new(ErrorName::CutoverError, hold.finding.message.clone())
                 .findings(vec![hold.finding]);
             let change = Change::to(record.status, EventType::SwitchHeld).reason(code);
