@@ -50,18 +50,16 @@ impl Operators {
         let (place, config) = reach(look(Resource::OperatorApi, args, root)?).await?;
         let [key, secret] =
             LOCAL_KEY.map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
-        let credentials = match (&place.endpoint, key.zip(secret)) {
-            (Some(_), Some((key, secret))) => {
-                Credentials::new(key, secret, None, None, LOCAL_KEY[0])
-            }
-            _ => {
-                let provider = config.credentials_provider().ok_or_else(no_credentials)?;
-                let found = provider.provide_credentials().await;
-                found.map_err(|error| CliError {
-                    what: format!("there are no AWS credentials to sign with: {error}"),
-                    ..no_credentials()
-                })?
-            }
+        let credentials = if let (Some(_), Some((key, secret))) = (&place.endpoint, key.zip(secret))
+        {
+            Credentials::new(key, secret, None, None, LOCAL_KEY[0])
+        } else {
+            let provider = config.credentials_provider().ok_or_else(no_credentials)?;
+            let found = provider.provide_credentials().await;
+            found.map_err(|error| CliError {
+                what: format!("there are no AWS credentials to sign with: {error}"),
+                ..no_credentials()
+            })?
         };
         let http = reqwest::Client::builder()
             .timeout(ANSWER)

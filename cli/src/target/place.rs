@@ -70,9 +70,9 @@ impl Resource {
             Self::RequestQueue => Some(&stack.request_queue_url),
             Self::Table => Some(&stack.table_name),
             Self::Validator => stack.function_names.get(VALIDATOR).map(String::as_str),
-            Self::OperatorApi => Some(&stack.operator_api_url)
-                .map(String::as_str)
-                .filter(|it| !it.is_empty()),
+            Self::OperatorApi => {
+                Some(String::as_str(&stack.operator_api_url)).filter(|it| !it.is_empty())
+            }
         }
     }
 

@@ -235,7 +235,7 @@ async fn what_is_not_asked_is_refused_before_anything_is_written() {
     stage
         .aws
         .change("mig-1", |record| {
-            record.request.requested_by = Some(ANN.to_owned())
+            record.request.requested_by = Some(ANN.to_owned());
         })
         .await;
     let version = stage.record().await.version;

@@ -50,22 +50,21 @@ impl Parameter {
     /// The freezes; a hold when they are not known: a calendar that cannot be read is never taken for an empty one.
     pub(crate) async fn freezes(&self, now: Timestamp) -> Result<Arc<Freezes>, Hold> {
         let known = self.seen.lock().ok().and_then(|seen| seen.clone());
-        let seen = match known.filter(|seen| seen.is_good_at(now)) {
-            Some(seen) => seen,
-            None => {
-                let calendar = self.read().await.map(Arc::new);
-                if let Err(problem) = &calendar {
-                    tracing::warn!(
-                        parameter = self.name,
-                        "the freeze calendar cannot be read: {problem}"
-                    );
-                }
-                let seen = Seen { at: now, calendar };
-                if let Ok(mut kept) = self.seen.lock() {
-                    *kept = Some(seen.clone());
-                }
-                seen
+        let seen = if let Some(seen) = known.filter(|seen| seen.is_good_at(now)) {
+            seen
+        } else {
+            let calendar = self.read().await.map(Arc::new);
+            if let Err(problem) = &calendar {
+                tracing::warn!(
+                    parameter = self.name,
+                    "the freeze calendar cannot be read: {problem}"
+                );
             }
+            let seen = Seen { at: now, calendar };
+            if let Ok(mut kept) = self.seen.lock() {
+                *kept = Some(seen.clone());
+            }
+            seen
         };
         seen.calendar
             .map_err(|problem| self.unreadable(&problem, now))

@@ -15,7 +15,7 @@ use landfall_e2e::{Migration, Stack, account, poll, unique};
 use serde_json::{Value, json};
 
 /// How long a migration may take here: its launches, and what it waits for.
-const LONG: Duration = Duration::from_secs(180);
+const LONG: Duration = Duration::from_mins(3);
 
 /// Submits a server that goes all the way past rules.
 async fn submitted(stack: &Stack, source: Source, rules: Value) -> Migration {

@@ -251,7 +251,11 @@ async fn after_the_hold(night: Night) {
     let after_change = at(&record, Step::SourcePowerOff).duration_since(at(&record, Step::Dns));
     assert!(after_change.as_secs() >= OLD_TTL, "{after_change:?}");
     assert_eq!(
-        record.done.soak.as_ref().map(|soak| soak.is_over()),
+        record
+            .done
+            .soak
+            .as_ref()
+            .map(landfall_domain::soak::Soak::is_over),
         Some(true)
     );
     assert_eq!(night.machine().await["running"], false);

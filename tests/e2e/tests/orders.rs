@@ -15,7 +15,7 @@ use landfall_e2e::source::{Source, seed};
 use landfall_e2e::{Migration, Stack, account, poll, unique};
 use serde_json::json;
 
-const LONG: Duration = Duration::from_secs(180);
+const LONG: Duration = Duration::from_mins(3);
 
 async fn submitted(stack: &Stack, source: &Source) -> Migration {
     let migration = Migration::new(stack, source.id());

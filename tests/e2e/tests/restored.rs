@@ -74,9 +74,10 @@ async fn round(stack: &Stack, places: &[Place], earlier: Option<Cases>) -> Cases
         let source = world::source(stack, &run, &name, &secret, &zone).await;
         // Only who fails there need soak.
         let soaks = name.contains("Soak");
-        sources.push(match soaks {
-            true => source.request("policy", json!({"soakSeconds": 60})),
-            false => source,
+        sources.push(if soaks {
+            source.request("policy", json!({"soakSeconds": 60}))
+        } else {
+            source
         });
     }
     let mut seed = landfall_e2e::source::seed(&sources);
@@ -110,7 +111,10 @@ async fn round(stack: &Stack, places: &[Place], earlier: Option<Cases>) -> Cases
         assert!(faults > 100, "only {faults} calls of rollbacks fail");
     }
     for batch in sources.chunks(10) {
-        let messages: Vec<_> = batch.iter().map(|source| source.message()).collect();
+        let messages: Vec<_> = batch
+            .iter()
+            .map(landfall_e2e::source::Source::message)
+            .collect();
         stack.submit(&messages).await;
     }
     for known in cases.values() {

@@ -122,7 +122,10 @@ async fn round(stack: &Stack, twice: bool) -> BTreeMap<&'static str, Deeds> {
             }),
         )
         .await;
-    let messages: Vec<_> = sources.iter().map(|source| source.message()).collect();
+    let messages: Vec<_> = sources
+        .iter()
+        .map(landfall_e2e::source::Source::message)
+        .collect();
     stack.submit(&messages).await;
     let mut deeds = BTreeMap::new();
     for ((case, _), known) in CASES.into_iter().zip(&known) {

@@ -16,7 +16,7 @@ use landfall_e2e::{Migration, Stack, poll, raw, unique};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const LONG: Duration = Duration::from_secs(180);
+const LONG: Duration = Duration::from_mins(3);
 
 /// Where users came to before the migration.
 const OLD_ADDRESS: &str = "192.0.2.10";

@@ -21,7 +21,7 @@ use tokio::sync::RwLock;
 static STACK: RwLock<()> = RwLock::const_new(());
 
 /// How long a migration may take here: its launches, and what it waits for.
-const LONG: Duration = Duration::from_secs(240);
+const LONG: Duration = Duration::from_mins(4);
 
 /// The parameter of the local stack.
 const PARAMETER: &str = "/landfall/freeze-calendar";

@@ -125,10 +125,10 @@ async fn nothing_goes_that_nobody_agreed_to_or_that_is_used_again() {
     let table: [(&str, &str, fn(&mut MigrationRecord)); 5] = [
         ("nobody has agreed", "azure", |r| {
             r.gates
-                .retain(|it| it.gate != landfall_domain::gate::Gate::Decommission)
+                .retain(|it| it.gate != landfall_domain::gate::Gate::Decommission);
         }),
         ("nobody has agreed", "azure", |r| {
-            r.gates[1].granted_at = None
+            r.gates[1].granted_at = None;
         }),
         // A gate that asks nobody is no agreement.
         ("nobody has agreed", "azure", |r| r.gates[1].answers.clear()),

@@ -185,7 +185,7 @@ async fn nothing_is_finalized_without_evidence_of_what_comes_before() {
             record.done.cutover.as_mut().unwrap().verified_at = None;
         }),
         ("SOAKED", |record| {
-            record.request.policy.soak_seconds = Some(60)
+            record.request.policy.soak_seconds = Some(60);
         }),
         ("APPROVED", |record| record.gates.clear()),
         ("APPROVED", |record| record.gates[0].granted_at = None),

@@ -64,15 +64,12 @@ async fn a_check_that_fails_in_the_second_round_fails_the_soak() {
     let mut second = 60;
     for soaked in [None, None, Some(false), None, None] {
         let output = stage.verify_after("soak", second).await;
-        match soaked {
-            Some(soaked) => {
-                assert_eq!(output.unwrap(), answer(soaked), "{second}");
-                second += 60;
-            }
-            None => {
-                let error = output.unwrap_err();
-                assert_eq!(error.name, ErrorName::DependencyUnavailable, "{second}");
-            }
+        if let Some(soaked) = soaked {
+            assert_eq!(output.unwrap(), answer(soaked), "{second}");
+            second += 60;
+        } else {
+            let error = output.unwrap_err();
+            assert_eq!(error.name, ErrorName::DependencyUnavailable, "{second}");
         }
         second += 30;
     }

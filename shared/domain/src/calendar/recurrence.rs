@@ -112,7 +112,10 @@ impl Recurrence {
 
     /// The local times that the rule gives, up to one.
     pub(super) fn starts(&self, before: DateTime) -> impl Iterator<Item = DateTime> + '_ {
-        let given = self.rule.iter().flat_map(|rule| rule.into_iter());
+        let given = self
+            .rule
+            .iter()
+            .flat_map(std::iter::IntoIterator::into_iter);
         let alone = self.rule.is_none().then_some(self.start);
         given
             .map_while(of_chrono)

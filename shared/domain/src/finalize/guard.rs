@@ -162,7 +162,7 @@ mod tests {
         let now = "2026-11-21T10:00:00Z".parse().unwrap();
         let without: [(&str, fn(&mut MigrationRecord)); 8] = [
             ("VERIFIED", |r| {
-                r.done.cutover.as_mut().unwrap().verified_at = None
+                r.done.cutover.as_mut().unwrap().verified_at = None;
             }),
             ("VERIFIED", |r| r.done.cutover = None),
             ("SOAKED", |r| r.done.soak = None),
@@ -170,7 +170,7 @@ mod tests {
             ("APPROVED", |r| r.gates.clear()),
             ("APPROVED", |r| r.gates[0].granted_at = None),
             ("DNS", |r| {
-                r.done.finalize.retain(|note| note.step != Step::Dns)
+                r.done.finalize.retain(|note| note.step != Step::Dns);
             }),
             ("SOURCE_POWER_OFF", |r| {
                 r.done
