@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::result_large_err,
     clippy::large_futures,
     reason = "helpers of tests"

@@ -96,7 +96,8 @@ async fn take(
                 let sender = message.attributes.get("SenderId").map(String::as_str);
                 let admitted =
                     admission::admit(deps, request, &correlation_id, sender, invocation.now);
-                match admitted.await? {
+                // On the heap: it is large, and every message of a batch would carry it.
+                match Box::pin(admitted).await? {
                     admission::Admission::Done => Ok(()),
                     admission::Admission::Refused {
                         rejection,

@@ -98,8 +98,8 @@ pub fn set(done: &mut Done, step: Step, state: State, evidence: Value, now: Time
 pub fn old_answers_until(record: &MigrationRecord, now: Timestamp) -> Option<Timestamp> {
     let changed = note(&record.done, Step::Dns).filter(|note| note.state == State::Done)?;
     let changed: Timestamp = changed.at.parse().ok()?;
-    let changes = record.done.dns.iter();
-    let old = changes.filter_map(|change| {
+    let names = record.done.dns.iter();
+    let old = names.filter_map(|change| {
         let previous = change.previous.as_ref()?;
         // Of a record that had the target's value before, every answer is a good one; and one of no time to live is
         // kept by nobody.

@@ -7,6 +7,10 @@ use crate::request::{MigrationRequest, Retention, Step};
 /// The output of `validate-input`; the workflow keeps it in a variable and branches on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a branch of the workflow"
+)]
 pub struct WorkflowPlan {
     /// Whether replication is awaited.
     pub replicate: bool,

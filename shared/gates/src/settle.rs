@@ -98,37 +98,9 @@ impl Look<'_> {
         let mut record = self.come_to(record, &rules).await?;
         let skipped = self.gate == Gate::Rollback && record.control.emergency.is_some();
         if !skipped && !record.may_pass(self.gate) {
-            let Some(there) = record.gate(self.gate) else {
-                return Ok(());
-            };
-            match judge(&rules, there, self.now) {
-                Verdict::Granted => record = self.granted(record, &rules).await?,
-                Verdict::Denied(answer) => {
-                    let text = format!(
-                        "{} refused the {}: {}",
-                        answer.by,
-                        self.gate.as_str(),
-                        answer.reason
-                    );
-                    return self.denied(record, "APPROVAL_DENIED", text).await;
-                }
-                Verdict::Expired => {
-                    let text = format!(
-                        "nobody decided on the {} in time: {}",
-                        self.gate.as_str(),
-                        missing(&rules, there)
-                    );
-                    return self.denied(record, "APPROVAL_EXPIRED", text).await;
-                }
-                Verdict::Escalate => {
-                    let record = self.escalate(record, &rules).await?;
-                    let until = record.gate(self.gate).map(|it| judge(&rules, it, self.now));
-                    return match until {
-                        Some(Verdict::Waiting { until }) => self.later(until).await,
-                        _ => Ok(()),
-                    };
-                }
-                Verdict::Waiting { until } => return self.later(until).await,
+            match Box::pin(self.answers(record, &rules)).await? {
+                Some(granted) => record = granted,
+                None => return Ok(()),
             }
         }
         let held = if stoppable {
@@ -141,6 +113,46 @@ impl Look<'_> {
             Some(hold) => Box::pin(self.hold(record, hold)).await,
             None => Box::pin(self.pass(record)).await,
         }
+    }
+
+    /// Judges the answers: the record once everybody has agreed, and `None` where the gate stays closed.
+    async fn answers(
+        &self,
+        record: MigrationRecord,
+        rules: &[ApprovalRule],
+    ) -> Result<Option<MigrationRecord>, StageError> {
+        let Some(there) = record.gate(self.gate) else {
+            return Ok(None);
+        };
+        match judge(rules, there, self.now) {
+            Verdict::Granted => return Ok(Some(self.granted(record, rules).await?)),
+            Verdict::Denied(answer) => {
+                let text = format!(
+                    "{} refused the {}: {}",
+                    answer.by,
+                    self.gate.as_str(),
+                    answer.reason
+                );
+                self.denied(record, "APPROVAL_DENIED", text).await?;
+            }
+            Verdict::Expired => {
+                let text = format!(
+                    "nobody decided on the {} in time: {}",
+                    self.gate.as_str(),
+                    missing(rules, there)
+                );
+                self.denied(record, "APPROVAL_EXPIRED", text).await?;
+            }
+            Verdict::Escalate => {
+                let record = self.escalate(record, rules).await?;
+                let next = record.gate(self.gate).map(|it| judge(rules, it, self.now));
+                if let Some(Verdict::Waiting { until }) = next {
+                    self.later(until).await?;
+                }
+            }
+            Verdict::Waiting { until } => self.later(until).await?,
+        }
+        Ok(None)
     }
 
     /// Notes that the migration has come to the gate, and asks whoever is to be asked.

@@ -122,6 +122,7 @@ async fn whatever_call_fails_once_the_next_run_goes_on() {
 
 #[tokio::test]
 async fn nothing_goes_that_nobody_agreed_to_or_that_is_used_again() {
+    #[expect(clippy::type_complexity, reason = "what is said, where, and why")]
     let table: [(&str, &str, fn(&mut MigrationRecord)); 5] = [
         ("nobody has agreed", "azure", |r| {
             r.gates

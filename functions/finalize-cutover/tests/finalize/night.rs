@@ -180,6 +180,7 @@ async fn a_pause_holds_before_the_first_step_and_between_two() {
 
 #[tokio::test]
 async fn nothing_is_finalized_without_evidence_of_what_comes_before() {
+    #[expect(clippy::type_complexity, reason = "what is missing, and how")]
     let without: [(&str, fn(&mut MigrationRecord)); 4] = [
         ("VERIFIED", |record| {
             record.done.cutover.as_mut().unwrap().verified_at = None;

@@ -51,7 +51,7 @@ impl Terms<'_> {
         if let Some((name, value)) = term.split_once(" <= ") {
             return attribute(name).is_some_and(|a| number(a) <= number(self.value(value)));
         }
-        let (name, value) = term.split_once(" < ").expect("a known comparison");
+        let (name, value) = term.split_once(" < ").unwrap();
         attribute(name).is_some_and(|a| number(a) < number(self.value(value)))
     }
 

@@ -140,6 +140,11 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::type_complexity,
+        clippy::too_many_lines,
+        reason = "a table of what speaks against a switch"
+    )]
     fn every_window_must_be_open_and_no_freeze_in_force() {
         let saturdays = window("2026-11-28T22:00", "2026-11-29T04:00", Some("FREQ=WEEKLY"));
         let second = window("2026-12-05T23:00", "2026-12-06T01:00", None);

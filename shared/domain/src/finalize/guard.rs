@@ -160,6 +160,7 @@ mod tests {
         };
         assert_eq!(missing_of(&ready()), [""; 0]);
         let now = "2026-11-21T10:00:00Z".parse().unwrap();
+        #[expect(clippy::type_complexity, reason = "what is missing, and how")]
         let without: [(&str, fn(&mut MigrationRecord)); 8] = [
             ("VERIFIED", |r| {
                 r.done.cutover.as_mut().unwrap().verified_at = None;

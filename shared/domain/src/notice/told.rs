@@ -27,16 +27,15 @@ pub(super) fn told(detail: &Detail, evidence: &Value) -> Vec<String> {
     for answer in one.chain(evidence["answers"].as_array().into_iter().flatten()) {
         told.extend(answered(answer));
     }
-    match evidence["handOver"].as_str() {
+    if let Some(text) = evidence["handOver"].as_str() {
         // It says what `because` and the lists say.
-        Some(text) => told.extend(text.lines().take(LINES).map(|line| line.trim().to_owned())),
-        None => {
-            for name in ["because", "rawError", "remedy"] {
-                told.extend(evidence[name].as_str().map(str::to_owned));
-            }
-            told.extend(listed("Done", &evidence["done"], "compensation"));
-            told.extend(listed("Cannot be undone", &evidence["irreversible"], ""));
+        told.extend(text.lines().take(LINES).map(|line| line.trim().to_owned()));
+    } else {
+        for name in ["because", "rawError", "remedy"] {
+            told.extend(evidence[name].as_str().map(str::to_owned));
         }
+        told.extend(listed("Done", &evidence["done"], "compensation"));
+        told.extend(listed("Cannot be undone", &evidence["irreversible"], ""));
     }
     failure(&mut told, &evidence["failure"]);
     findings(&mut told, &evidence["findings"]);

@@ -33,6 +33,7 @@ impl Estimates {
 }
 
 /// Before there is a past: what the platforms usually take.
+#[expect(clippy::match_same_arms, reason = "each has a reason of its own")]
 const fn default_seconds(compensation: &Compensation) -> u32 {
     match compensation {
         // A machine boots, and its application starts.

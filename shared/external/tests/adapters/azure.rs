@@ -298,6 +298,10 @@ async fn what_a_kind_needs_is_named_when_a_record_lacks_it() {
 #[tokio::test]
 async fn a_machine_that_is_off_is_deleted_and_one_that_is_gone_stays_gone() {
     let deleting = json!({"statuses": [{"code": "ProvisioningState/deleting"}]});
+    #[expect(
+        clippy::type_complexity,
+        reason = "what Azure says, and what that means"
+    )]
     let table: [(Vec<(u16, Value)>, Removal, usize); 6] = [
         (
             vec![power("deallocated"), (202, Value::Null)],
