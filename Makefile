@@ -27,16 +27,26 @@ test: tools build ## Run every test; starts the local stack and stops it afterwa
 	@$(LANDFALL) up --scale $(SCALE) && $(MAKE) --no-print-directory checks; \
 	status=$$?; $(LANDFALL) down; exit $$status
 
-# One cargo invocation for all crates: a narrower one would build the AWS crates again with other features.
+# The end-to-end suites. Those that change what all share on the stack (its workflow, its pace) and those that keep to the clock
+# on the wall come last, one after the other.
+SUITES := $(basename $(notdir $(wildcard tests/e2e/tests/*.rs)))
+ALONE  := windows night restored twice
+
+# Every cargo invocation is one for all crates: a narrower one would build the AWS crates again with other features. What needs
+# no stack runs beside the end-to-end suites, which mostly wait, and gives way to them; its output comes at the end.
 .PHONY: checks
 checks: terraform conformance
-	cargo test --workspace --no-fail-fast
+	cargo test --workspace --no-run
+	@nice -n 10 $(MAKE) --no-print-directory unit >.landfall/unit.log 2>&1 & unit=$$!; status=0; \
+	cargo test --workspace --no-fail-fast $(foreach suite,$(filter-out $(ALONE),$(SUITES)),--test $(suite)) || status=1; \
+	cargo test --workspace --no-fail-fast $(foreach suite,$(ALONE),--test $(suite)) || status=1; \
+	wait $$unit || status=1; cat .landfall/unit.log; exit $$status
 
 unit: ## Run the tests that need no local stack.
-	cargo test --workspace --exclude landfall-e2e
+	cargo test --workspace --exclude landfall-e2e --no-fail-fast
 
 e2e: up ## Run the end-to-end tests against the local stack, and leave it running.
-	cargo test --workspace $(foreach suite,$(basename $(notdir $(wildcard tests/e2e/tests/*.rs))),--test $(suite))
+	cargo test --workspace $(foreach suite,$(SUITES),--test $(suite))
 
 conformance: ## Drive the running simulator with boto3 and the AWS command line, and verify a callback of the running stack.
 	$(PYTHON) -m pytest -q -p no:cacheprovider tests

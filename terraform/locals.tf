@@ -83,6 +83,7 @@ locals {
       reserved_concurrency = null
       environment          = { LANDFALL_ROLE_ARN_PREFIX = local.role_arn_prefix }
       optional = merge(local.cmf_environment, {
+        LANDFALL_APPROVALS              = local.approvals
         LANDFALL_CALLBACK_ALLOW         = local.callback_allow
         LANDFALL_DECOMMISSION_INSTANCES = local.decommission
         LANDFALL_SOURCE_API_ALLOW       = local.source_api_allow

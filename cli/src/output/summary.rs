@@ -77,6 +77,7 @@ pub(super) fn heading(
     if let Some(held) = &record.held {
         field("waits for", format!("{}: {}", held.code, held.message));
     }
+    people(&mut field, record);
     for (name, launch) in [
         ("test", &record.done.test),
         ("cutover", &record.done.cutover),
@@ -91,6 +92,55 @@ pub(super) fn heading(
     }
     if let Some(arn) = &record.execution_arn {
         field("workflow", arn.clone());
+    }
+}
+
+/// What operators have ordered, and how the gates stand.
+fn people(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
+    let control = &record.control;
+    for (name, order) in [
+        ("ordered", &control.ordered),
+        ("paused", &control.paused),
+        ("past window", &control.past_window),
+        ("cancelled", &control.cancel),
+        ("EMERGENCY", &control.emergency),
+    ] {
+        if let Some(order) = order {
+            field(
+                name,
+                format!("by {} at {}: {}", order.by, order.at, order.reason),
+            );
+        }
+    }
+    for gate in &record.gates {
+        let stands = match (&gate.granted_at, &gate.refused_at) {
+            (Some(at), _) if gate.answers.is_empty() => {
+                format!("passed {at}, nobody was to be asked")
+            }
+            (Some(at), _) => format!("granted {at}"),
+            (None, Some(at)) => format!("refused {at}"),
+            (None, None) => format!(
+                "asks since {}; answer with landfall approve or deny {} --gate {}",
+                gate.opened_at,
+                record.migration_id,
+                gate.gate.as_str()
+            ),
+        };
+        field("gate", format!("{}: {stands}", gate.gate.as_str()));
+        for answer in &gate.answers {
+            let word = if answer.approve { "agreed" } else { "refused" };
+            let change = answer
+                .change_reference
+                .as_deref()
+                .map_or_else(String::new, |it| format!(" ({it})"));
+            field(
+                "",
+                format!(
+                    "{} {word} {}: {}{change}",
+                    answer.by, answer.at, answer.reason
+                ),
+            );
+        }
     }
 }
 

@@ -14,7 +14,9 @@ use landfall_common::caller::{self, Refusal};
 use landfall_common::state::wait::WaitKind;
 use landfall_common::state::{Change, Key};
 use landfall_common::{Env, Invocation, Journal, telemetry};
-use landfall_domain::gate::{Answer, ApprovalRule, Caller, Gate, GateRecord, agreed, counts};
+use landfall_domain::gate::{
+    Answer, ApprovalRule, Caller, Gate, GateRecord, Verdict, agreed, counts, judge as domain_judge,
+};
 use landfall_domain::request::DEFAULT_TENANT;
 use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError};
 use landfall_gates::Gates;
@@ -139,7 +141,11 @@ async fn note(
     telemetry::identify(&record);
     let rules = deps.gates.rules.of(&record.request, gate);
     let there = judge(&record, gate, &rules, caller, answer)?;
-    let earlier = there.answers.iter().find(|it| it.by == answer.by);
+    if domain_judge(&rules, there, now) == Verdict::Expired && answer.approve {
+        // The sweep has not come round yet to say so.
+        return Err(closed(&record, gate));
+    }
+    let earlier = there.answers.iter().rfind(|it| it.by == answer.by);
     if earlier.is_some_and(|it| it.approve == answer.approve) {
         return Ok(Ok(record));
     }
@@ -202,10 +208,12 @@ fn judge<'a>(
         .answers
         .iter()
         .any(|it| !it.approve && it.by != answer.by);
+    let decided = decided || there.refused_at.is_some();
     let given = there
         .answers
         .iter()
-        .any(|it| it.by == answer.by && it.approve == answer.approve);
+        .rfind(|it| it.by == answer.by)
+        .is_some_and(|it| it.approve == answer.approve);
     if (ended || decided) && !given {
         return Err(closed(record, gate));
     }

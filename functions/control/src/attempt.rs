@@ -3,7 +3,7 @@
 use landfall_common::caller::Refusal;
 use landfall_common::state::claim::{Claim, Taking};
 use landfall_common::state::{Change, Key};
-use landfall_domain::control::Purpose;
+use landfall_domain::control::{Control, Purpose};
 use landfall_domain::{EventType, Finding, MigrationRecord, StageError, Status};
 use serde_json::json;
 
@@ -42,7 +42,7 @@ impl Task<'_> {
             {
                 return Ok(Ok(record));
             }
-            let remedy = "Only a FROZEN migration is released.";
+            let remedy = "Only a FROZEN migration is released; see `landfall status` for where this one stands.";
             return Err(forbidden(&record, "", remedy));
         }
         let change = Change::to(Status::Failed, EventType::MigrationReleased)
@@ -60,7 +60,13 @@ impl Task<'_> {
 
     /// Begins an attempt that undoes what the one before has done.
     pub(crate) async fn roll_back(&self, record: MigrationRecord) -> Outcome {
-        if !matches!(record.status, Status::Succeeded | Status::Frozen) {
+        // What a released one did is still there: its release changed nothing else.
+        let released = record.status == Status::Failed && {
+            let history = self.deps.journal.store.history(&Key::of(&record)).await?;
+            let last = history.last();
+            last.is_some_and(|it| it.event_type == EventType::MigrationReleased)
+        };
+        if !released && !matches!(record.status, Status::Succeeded | Status::Frozen) {
             let remedy = "It left nothing behind that could be undone; see `landfall status` for what was kept.";
             return Err(forbidden(&record, "", remedy));
         }
@@ -80,8 +86,13 @@ impl Task<'_> {
     /// The first record of the next attempt, with the same request.
     fn next(&self, ended: &MigrationRecord, purpose: Purpose) -> MigrationRecord {
         let correlation_id = ended.correlation_id.clone();
+        let control = Control {
+            ordered: Some(self.order.clone()),
+            ..Control::default()
+        };
         MigrationRecord {
             purpose,
+            control,
             test_evidence: ended.test_evidence.clone(),
             sender_id: ended.sender_id.clone(),
             ..MigrationRecord::new(

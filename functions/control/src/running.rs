@@ -4,6 +4,7 @@ use landfall_common::stage;
 use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_common::state::{Change, Key};
 use landfall_domain::control::Purpose;
+use landfall_domain::finalize;
 use landfall_domain::{EventType, MigrationRecord, StageError};
 use landfall_tasks as tasks;
 use serde_json::json;
@@ -16,12 +17,12 @@ impl Task<'_> {
         if record.status.is_end() {
             return Err(forbidden(&record, "", "There is nothing left to pause."));
         }
-        if record.control.cancel.is_some() {
-            return Err(forbidden(
-                &record,
-                " and ends",
-                "A cancelled migration is not paused.",
-            ));
+        if record.control.cancel.is_some()
+            || record.rollback.is_some()
+            || record.purpose == Purpose::Rollback
+        {
+            let remedy = "What is undone is not held half-way: wait for its end.";
+            return Err(forbidden(&record, " and is undone", remedy));
         }
         if record.control.paused.is_none() {
             record.control.paused = Some(self.order.clone());
@@ -74,9 +75,10 @@ impl Task<'_> {
             let why = " and undoes an attempt that has ended";
             return Err(forbidden(&record, why, "A rollback is not cancelled."));
         }
-        if let Some(at) = &record.done.finalized_at {
-            let why =
-                format!(" and MGN has finalized it at {at}: the point of no return is passed");
+        // Noted before MGN is asked: whether it has done it is known only afterwards.
+        let begun = finalize::note(&record.done, finalize::Step::MgnFinalize).is_some();
+        if begun || record.done.finalized_at.is_some() {
+            let why = String::from(" and MGN finalizes it: the point of no return is passed");
             return Err(forbidden(
                 &record,
                 &why,
@@ -111,7 +113,13 @@ impl Task<'_> {
                 _ => self.end(&wait, &error).await?,
             }
         }
-        Ok(Ok(store.require(&key).await?))
+        let record = store.require(&key).await?;
+        if record.status.is_end() {
+            return Ok(Ok(record));
+        }
+        // Nobody would ever see the order, had the execution been stopped in the middle of a stage.
+        let (deps, now) = (self.deps, self.invocation.now);
+        outcome(Box::pin(tasks::freeze_if_gone(&deps.journal, &deps.sfn, record, now)).await)
     }
 
     /// The order to undo an ended attempt once more: starts what was lost, or stops asking people.

@@ -167,6 +167,7 @@ pub async fn handle(
             ));
         }
         _ if input.phase == Phase::Complete => {
+            input.stage.check(&record)?;
             Box::pin(complete(deps, record, invocation.now)).await?
         }
         // The gate lets it through; this run comes too early, or a second time.

@@ -2,10 +2,12 @@
 //! pending.
 
 use jiff::Timestamp;
+use landfall_common::stage;
 use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
 use landfall_domain::record::LaunchAction;
 use landfall_domain::{EventType, MigrationRecord, StageError, Status};
+use landfall_tasks as tasks;
 use serde_json::json;
 
 use crate::{Deps, finish};
@@ -21,12 +23,21 @@ pub(crate) async fn may_start(
     wait: &Wait,
     now: Timestamp,
 ) -> Result<bool, StageError> {
-    if action == LaunchAction::Test {
-        return Ok(true);
-    }
     let store = &deps.journal.store;
     let record = store.require(&wait.key).await?;
     if record.attempt != wait.attempt || record.status.is_end() {
+        // Nobody goes on with it: its token is found dead.
+        return Ok(true);
+    }
+    if let Some(order) = &record.control.cancel {
+        tasks::fail(&deps.sfn, &wait.task_token, &stage::cancelled(order)).await?;
+        return Ok(false);
+    }
+    if record.control.paused.is_some() {
+        store.pause_waits(&wait.key, true).await?;
+        return Ok(false);
+    }
+    if action == LaunchAction::Test {
         return Ok(true);
     }
     let hold = deps.holds.hold(store, &record, now).await?;

@@ -95,12 +95,13 @@ pub fn of(
     }
     if plan.switch {
         launches.push("mgn:StartCutover");
-        need(
-            "finalize-cutover",
-            &["mgn:FinalizeCutover"],
-            servers(),
-            vec![],
-        );
+        let archive = request.policy.retention.is_some();
+        let finalize: &[&str] = if archive {
+            &["mgn:FinalizeCutover", "mgn:MarkAsArchived"]
+        } else {
+            &["mgn:FinalizeCutover"]
+        };
+        need("finalize-cutover", finalize, servers(), vec![]);
         need(
             "finalize-cutover",
             &["ec2:CreateTags", "ec2:ModifyInstanceAttribute"],

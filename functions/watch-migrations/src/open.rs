@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tracing::Instrument as _;
 
-use crate::Deps;
+use crate::{Deps, settle};
 
 /// How long the agent may take to be installed and known to MGN, in hours: one less than the workflow's time-out.
 const AGENT_HOURS: i64 = 2;
@@ -144,8 +144,21 @@ async fn open(
         let due = message.kind.due(&record, invocation.now);
         let wait = Wait::of(&record, message.kind.wait(), token, invocation.now, due);
         // Else the message of an earlier try of the state has come late: its token is dead.
-        let opened = deps.journal.store.open_wait(&wait).await?;
-        Ok(opened.then_some(wait))
+        if !deps.journal.store.open_wait(&wait).await? {
+            return Ok(None);
+        }
+        // Read once more: an order that came in between has seen no wait. A gate looks for itself.
+        let record = deps.journal.store.require(&wait.key).await?;
+        if wait.kind.gate().is_none()
+            && let Some(order) = &record.control.cancel
+        {
+            settle::fail(deps, &wait, &stage::cancelled(order), invocation.now).await?;
+            return Ok(None);
+        }
+        if record.control.paused.is_some() && !wait.paused {
+            deps.journal.store.pause_waits(&wait.key, true).await?;
+        }
+        Ok(Some(wait))
     };
     work.instrument(span).await
 }

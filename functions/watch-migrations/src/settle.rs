@@ -1,6 +1,7 @@
 //! Completing and failing task tokens.
 
 use jiff::Timestamp;
+use landfall_common::stage;
 use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
 use landfall_domain::record::Failure;
@@ -88,6 +89,12 @@ pub(crate) async fn live_record(
     match record {
         Some(record) if record.attempt == wait.attempt && !record.status.is_end() => {
             landfall_common::telemetry::identify(&record);
+            // Whoever ordered it may have died before it told this wait. A launch that runs is told, too: the rollback
+            // waits for its job.
+            if let Some(order) = &record.control.cancel {
+                fail_task(deps, wait, &stage::cancelled(order)).await?;
+                return Ok(None);
+            }
             Ok(Some(record))
         }
         _ => {

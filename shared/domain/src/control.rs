@@ -38,6 +38,9 @@ pub struct Order {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Control {
+    /// The order that this attempt began with: a retry, or a rollback of the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<Order>,
     /// Nothing new is begun until it is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Order>,

@@ -89,6 +89,9 @@ pub struct GateRecord {
     /// When the others were asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalated_at: Option<String>,
+    /// When somebody had refused, or the time to answer was over: nobody's answer counts any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_at: Option<String>,
     /// When everybody whose word was wanted had agreed; at once where nobody's was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_at: Option<String>,
@@ -166,8 +169,17 @@ impl Caller {
         is_role && role(principal).is_some() && role(principal) == role(&self.arn)
     }
 
-    /// Whether this is who asked for the migration: whoever sent its message, or whom the request names.
+    /// Whether this is who asked for the migration: whoever sent its message, whom the request names, or who ordered the
+    /// attempt or its end.
     pub fn asked_for(&self, record: &MigrationRecord) -> bool {
+        let orders = [&record.control.ordered, &record.control.cancel];
+        if orders
+            .into_iter()
+            .flatten()
+            .any(|order| order.by == self.arn)
+        {
+            return true;
+        }
         record.sender_id.as_ref() == Some(&self.id)
             || record
                 .request

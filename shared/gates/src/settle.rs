@@ -169,6 +169,7 @@ impl Look<'_> {
             opened_at: self.now.to_string(),
             answers: Vec::new(),
             escalated_at: None,
+            refused_at: None,
             granted_at: rules.is_empty().then(|| self.now.to_string()),
         });
         if rules.is_empty() {
@@ -202,7 +203,10 @@ impl Look<'_> {
             it.granted_at = Some(at);
             it.answers.clone()
         });
-        let back = record.stage();
+        let back = match self.gate {
+            Gate::Cutover | Gate::Finalize => record.stage(),
+            Gate::Rollback | Gate::Decommission => record.status,
+        };
         let change = Change::to(back, EventType::ApprovalGranted)
             .evidence(json!({ "gate": self.gate, "answers": answers, "rules": rules }));
         Box::pin(self.journal.advance(record, change, self.now)).await
@@ -224,10 +228,14 @@ impl Look<'_> {
 
     async fn denied(
         &self,
-        record: MigrationRecord,
+        mut record: MigrationRecord,
         code: &str,
         text: String,
     ) -> Result<(), StageError> {
+        let at = self.now.to_string();
+        if let Some(there) = record.gates.iter_mut().find(|it| it.gate == self.gate) {
+            there.refused_at.get_or_insert(at);
+        }
         let error = StageError::new(ErrorName::ApprovalError, text);
         let answers = record.gate(self.gate).map(|it| it.answers.clone());
         let change = Change::to(record.status, EventType::ApprovalDenied)
@@ -291,7 +299,9 @@ impl Look<'_> {
     }
 
     async fn pass(&self, mut record: MigrationRecord) -> Result<(), StageError> {
-        if let Some(back) = record.held_from {
+        // Held in the middle of the finalize and cancelled there, a rollback goes through its gate as it stands.
+        let stoppable = matches!(self.gate, Gate::Cutover | Gate::Finalize);
+        if let Some(back) = record.held_from.filter(|_| stoppable) {
             let change = Change::to(back, EventType::SwitchContinued)
                 .evidence(json!({ "gate": self.gate, "waitedFor": record.held }));
             record.held = None;

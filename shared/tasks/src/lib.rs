@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use landfall_common::aws_error::{AwsResultExt as _, code, stage_error};
 use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
-use landfall_common::{Journal, telemetry};
-use landfall_domain::{ErrorName, EventType, StageError, Status};
+use landfall_common::{Journal, Key, telemetry};
+use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status};
 use serde_json::{Value, json};
 
 /// Errors that mean the token is used, or its execution gone: nobody is left to tell.
@@ -109,17 +109,7 @@ pub async fn bury(
         // Read again: the execution may have written the end just before its own.
         let record = journal.store.require(&wait.key).await?;
         if record.attempt == wait.attempt && !record.status.is_end() {
-            tracing::error!(
-                execution = how,
-                "the execution of a migration has ended, and nobody goes on with it"
-            );
-            let change = Change::to(Status::Frozen, EventType::MigrationFrozen)
-                .reason("EXECUTION_GONE")
-                .evidence(json!({
-                    "execution": how, "status": record.status,
-                    "byHand": "See what is done in the record; undo it or finish it by hand, then submit again.",
-                }));
-            journal.advance(record, change, now).await?;
+            freeze(journal, record, &how, now).await?;
         }
         journal.store.close_all_waits(&wait.key).await?;
         return Ok(());
@@ -127,6 +117,54 @@ pub async fn bury(
     tracing::info!("a wait whose state has gone on is closed");
     journal.store.close_wait(wait).await?;
     Ok(())
+}
+
+/// Freezes a migration whose execution has ended without an end of the migration. One that waits is found by its token
+/// ([`bury`]); of one that was stopped in the middle of a stage only an order finds it.
+///
+/// # Errors
+/// As [`bury`].
+pub async fn freeze_if_gone(
+    journal: &Journal,
+    sfn: &Client,
+    record: MigrationRecord,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    let Some(arn) = record.execution_arn.clone() else {
+        return Ok(record);
+    };
+    let Some(how) = ended(sfn, &arn).await? else {
+        return Ok(record);
+    };
+    let key = Key::of(&record);
+    let waits = journal.store.waits_of(&key).await?;
+    let record = journal.store.require(&key).await?;
+    if record.status.is_end() || waits.iter().any(|wait| wait.is_unconfirmed(now)) {
+        return Ok(record);
+    }
+    let record = freeze(journal, record, &how, now).await?;
+    journal.store.close_all_waits(&key).await?;
+    Ok(record)
+}
+
+async fn freeze(
+    journal: &Journal,
+    record: MigrationRecord,
+    how: &str,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    tracing::error!(
+        execution = how,
+        "the execution of a migration has ended, and nobody goes on with it"
+    );
+    let change = Change::to(Status::Frozen, EventType::MigrationFrozen)
+        .reason("EXECUTION_GONE")
+        .evidence(json!({
+            "execution": how, "status": record.status,
+            "byHand": "See what is done in the record; landfall rollback undoes it, or finish it by hand, then landfall \
+                       release and submit it again.",
+        }));
+    journal.advance(record, change, now).await
 }
 
 /// How an execution has ended; `None` while it runs. One that Step Functions has forgotten has ended.

@@ -46,6 +46,7 @@ impl Stage {
                 opened_at: world::NOW.into(),
                 answers: vec![],
                 escalated_at: None,
+                refused_at: None,
                 granted_at: Some(world::NOW.into()),
             });
         });

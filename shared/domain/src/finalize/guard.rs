@@ -134,6 +134,7 @@ mod tests {
             opened_at: "x".into(),
             answers: vec![],
             escalated_at: None,
+            refused_at: None,
             granted_at: Some("x".into()),
         });
         for step in [Step::Dns, Step::Cmdb, Step::TargetSealed] {

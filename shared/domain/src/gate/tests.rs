@@ -1,4 +1,5 @@
 use super::*;
+use crate::control::Order;
 use crate::record::tests::record;
 use proptest::prelude::*;
 use serde_json::json;
@@ -32,6 +33,7 @@ fn gate(answers: &[(&str, bool)]) -> GateRecord {
         opened_at: "2026-11-21T12:00:00Z".into(),
         answers: answers.collect(),
         escalated_at: None,
+        refused_at: None,
         granted_at: None,
     }
 }
@@ -110,6 +112,15 @@ fn whoever_sent_the_message_or_is_named_asked_for_it() {
     record.sender_id = Some("AIDA2".into());
     record.request.requested_by = Some(user("ann"));
     assert!(ann.asked_for(&record));
+    record.sender_id = None;
+    record.request.requested_by = None;
+    assert!(!ann.asked_for(&record));
+    record.control.cancel = Some(Order {
+        by: user("ann"),
+        reason: "why".into(),
+        at: String::new(),
+    });
+    assert!(ann.asked_for(&record), "nobody approves what they ordered");
 }
 
 #[test]
