@@ -37,7 +37,7 @@ ALONE  := windows night restored twice
 .PHONY: checks
 checks: terraform conformance
 	cargo test --workspace --no-run
-	@nice -n 10 $(MAKE) --no-print-directory unit >.landfall/unit.log 2>&1 & unit=$$!; status=0; \
+	@nice -n 10 cargo test --workspace --exclude landfall-e2e --no-fail-fast >.landfall/unit.log 2>&1 & unit=$$!; status=0; \
 	cargo test --workspace --no-fail-fast $(foreach suite,$(filter-out $(ALONE),$(SUITES)),--test $(suite)) || status=1; \
 	cargo test --workspace --no-fail-fast $(foreach suite,$(ALONE),--test $(suite)) || status=1; \
 	wait $$unit || status=1; cat .landfall/unit.log; exit $$status
