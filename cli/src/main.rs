@@ -227,7 +227,7 @@ enum Command {
     /// Agree at a gate that asks you.
     #[command(after_help = APPROVE_EXAMPLES)]
     Approve(control::AnswerArgs),
-    /// Refuse at a gate that asks you: the migration is rolled back.
+    /// Refuse at a gate that asks you. Before the switch that rolls back, before a rollback it leaves all as it is.
     #[command(after_help = APPROVE_EXAMPLES)]
     Deny(control::AnswerArgs),
     /// Hold migrations before the next thing that they would begin.
@@ -251,7 +251,7 @@ enum Command {
     /// Look at callbacks that could not be delivered, and deliver them again.
     #[command(after_help = CALLBACKS_EXAMPLES)]
     Callbacks(callbacks::CallbacksArgs),
-    /// Show what a rollback of a migration would do, or how far it is.
+    /// Undo what a migration did; with --plan only show what that would be, or how far it is.
     #[command(after_help = ROLLBACK_EXAMPLES)]
     Rollback(rollback::RollbackArgs),
     /// Migrate a small mixed wave on the local stack, from nothing to the closing table.

@@ -143,10 +143,8 @@ impl Order {
             Self::Pause => !ended && record.control.paused.is_none(),
             Self::Resume => !ended && record.control.paused.is_some(),
             Self::Cancel => !ended && record.done.finalized_at.is_none(),
-            Self::Retry => matches!(
-                record.status,
-                Status::Failed | Status::RolledBack | Status::Cancelled
-            ),
+            // One that somebody cancelled is begun again by name only.
+            Self::Retry => matches!(record.status, Status::Failed | Status::RolledBack),
             Self::Release => record.status == Status::Frozen,
             Self::Rollback => matches!(record.status, Status::Succeeded | Status::Frozen),
         }
@@ -156,10 +154,12 @@ impl Order {
         match self {
             Self::Pause => "paused",
             Self::Resume => "goes on",
-            Self::Cancel => "is cancelled; what was done is undone now",
+            Self::Cancel => "is being cancelled: what was done is undone",
             Self::Retry => "begins again",
             Self::Release => "is released; submit it again, or retry it",
-            Self::Rollback => "is rolled back",
+            Self::Rollback => {
+                "rollback ordered; landfall status tells whether people are asked first"
+            }
         }
     }
 }
@@ -376,6 +376,7 @@ impl Which {
         if let Some(stranger) = self
             .ids
             .iter()
+            .chain(&self.except)
             .find(|id| !of_wave.iter().any(|it| it.migration_id == **id))
         {
             return Err(CliError::new(

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::place::Resource;
 use super::{TargetArgs, advice, look, reach};
-use crate::error::CliError;
+use crate::error::{CliError, Exit};
 
 /// Longer than API Gateway waits for a function.
 const ANSWER: Duration = Duration::from_secs(40);
@@ -50,6 +50,13 @@ impl Operators {
         let (place, config) = reach(look(Resource::OperatorApi, args, root)?).await?;
         let [key, secret] =
             LOCAL_KEY.map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
+        if place.endpoint.is_some() && key.is_some() != secret.is_some() {
+            return Err(CliError::new(
+                format!("only one of {} and {} is set", LOCAL_KEY[0], LOCAL_KEY[1]),
+                "Set both to be the IAM user that they belong to, or neither to be the account's root.",
+            )
+            .exit(Exit::Invalid));
+        }
         let credentials = if let (Some(_), Some((key, secret))) = (&place.endpoint, key.zip(secret))
         {
             Credentials::new(key, secret, None, None, LOCAL_KEY[0])

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use landfall_common::state::Change;
 use landfall_common::telemetry::{self, Unit};
-use landfall_domain::rollback::{Estimates, HandOver, plan};
-use landfall_domain::{EventType, MigrationRecord, StageError, Status};
+use landfall_domain::rollback::{Estimates, HandOver, RollbackPlan, plan};
+use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status};
 use serde_json::{Value, json};
 
 use crate::run::reason;
@@ -46,9 +46,24 @@ pub(crate) async fn only(
         caught.message
     );
     let plan = plan(&record, &Estimates::default());
-    let because = format!("the rollback died: {}: {}", caught.error, caught.message);
     let progress = record.rollback.clone().unwrap_or_default();
-    let hand_over = HandOver::of(&record, &plan, &progress, &because);
+    let refused = caught.error == ErrorName::ApprovalError.as_str();
+    let hand_over = if refused {
+        // It has not begun. Whoever reads this must not begin it by hand.
+        let because = format!(
+            "the rollback was refused and nothing was undone: {}. Leave everything as it is, users where they are; \
+             `landfall rollback` asks again, `landfall release` says that it stays so",
+            caught.message
+        );
+        let nothing = RollbackPlan {
+            compensations: Vec::new(),
+            ..plan.clone()
+        };
+        HandOver::of(&record, &nothing, &progress, &because)
+    } else {
+        let because = format!("the rollback died: {}: {}", caught.error, caught.message);
+        HandOver::of(&record, &plan, &progress, &because)
+    };
     let mut evidence = told(&hand_over);
     evidence["failure"] = json!(record.failure);
     evidence["plan"] = json!(plan);

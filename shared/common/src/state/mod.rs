@@ -325,6 +325,10 @@ impl StateStore {
         record.version += 1;
         record.event_seq += 1;
         record.updated_at.clone_from(&at);
+        if change.to.is_end() {
+            // Nothing is waited for any more.
+            record.held = None;
+        }
         if change.to.is_end() && record.ended_at.is_none() {
             record.ended_at = Some(at.clone());
         }

@@ -44,9 +44,11 @@ pub(super) fn told(detail: &Detail, evidence: &Value) -> Vec<String> {
     }
     if let Some(seconds) = evidence["outage"]["outageSeconds"].as_u64() {
         let minutes = seconds.div_ceil(60);
-        told.push(format!(
-            "The outage took {minutes} minutes ({seconds} seconds)."
-        ));
+        told.push(if seconds < 60 {
+            format!("The outage took {seconds} seconds.")
+        } else {
+            format!("The outage took {minutes} minutes ({seconds} seconds).")
+        });
     }
     if let (true, Some(code)) = (told.is_empty(), &detail.reason_code) {
         told.push(format!("The reason is {code}."));
