@@ -34,11 +34,13 @@ TIMED  := windows night
 ALONE  := restored twice
 
 # Every cargo invocation is one for all crates: a narrower one would build the AWS crates again with other features. What needs
-# no stack runs beside the end-to-end suites, which mostly wait, and gives way to them; its output comes at the end.
+# no stack runs beside the end-to-end suites, which mostly wait, and gives way to them; its output comes at the end. (The filter
+# finds the tests of the end-to-end crate's own library.)
 .PHONY: checks
 checks: terraform conformance
 	cargo test --workspace --no-run
 	@nice -n 10 cargo test --workspace --exclude landfall-e2e --no-fail-fast >.landfall/unit.log 2>&1 & unit=$$!; status=0; \
+	cargo test --workspace --lib exposed:: -q || status=1; \
 	cargo test --workspace --no-fail-fast $(foreach suite,$(filter-out $(TIMED) $(ALONE),$(SUITES)),--test $(suite)) || status=1; \
 	cargo test --workspace --no-fail-fast --test windows >.landfall/windows.log 2>&1 & windows=$$!; \
 	cargo test --workspace --no-fail-fast --test night || status=1; \
