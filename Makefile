@@ -28,24 +28,24 @@ test: tools build ## Run every test; starts the local stack and stops it afterwa
 	status=$$?; $(LANDFALL) down; exit $$status
 
 # The end-to-end suites. Two keep to the clock on the wall for minutes and run beside each other; two replace the stack's
-# workflow and come last, one after the other.
+# workflow and run by themselves.
 SUITES := $(basename $(notdir $(wildcard tests/e2e/tests/*.rs)))
 TIMED  := windows night
 ALONE  := restored twice
 
-# Every cargo invocation is one for all crates: a narrower one would build the AWS crates again with other features. What needs
-# no stack runs beside the end-to-end suites, which mostly wait, and gives way to them; its output comes at the end. (The filter
-# finds the tests of the end-to-end crate's own library.)
+# Every cargo invocation is one for all crates: a narrower one would build the AWS crates again with other features. (The filter
+# finds the tests of the end-to-end crate's own library.) What needs no stack and takes all cores runs beside the two suites that
+# keep to the clock, and gives way to them; the output of both comes at the end.
 .PHONY: checks
 checks: terraform conformance
 	cargo test --workspace --no-run
-	@nice -n 10 cargo test --workspace --exclude landfall-e2e --no-fail-fast >.landfall/unit.log 2>&1 & unit=$$!; status=0; \
-	cargo test --workspace --lib exposed:: -q || status=1; \
+	@status=0; cargo test --workspace --lib exposed:: -q || status=1; \
 	cargo test --workspace --no-fail-fast $(foreach suite,$(filter-out $(TIMED) $(ALONE),$(SUITES)),--test $(suite)) || status=1; \
+	cargo test --workspace --no-fail-fast $(foreach suite,$(ALONE),--test $(suite)) || status=1; \
+	nice -n 10 cargo test --workspace --exclude landfall-e2e --no-fail-fast >.landfall/unit.log 2>&1 & unit=$$!; \
 	cargo test --workspace --no-fail-fast --test windows >.landfall/windows.log 2>&1 & windows=$$!; \
 	cargo test --workspace --no-fail-fast --test night || status=1; \
 	wait $$windows || status=1; cat .landfall/windows.log; \
-	cargo test --workspace --no-fail-fast $(foreach suite,$(ALONE),--test $(suite)) || status=1; \
 	wait $$unit || status=1; cat .landfall/unit.log; exit $$status
 
 unit: ## Run the tests that need no local stack.
