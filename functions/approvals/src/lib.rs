@@ -8,45 +8,23 @@
 //! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_APPROVALS` (JSON: the deployment's rules by environment).
 #![warn(missing_docs)]
 
-use aws_config::SdkConfig;
 use jiff::Timestamp;
 use landfall_common::caller::{self, Refusal};
 use landfall_common::state::wait::WaitKind;
 use landfall_common::state::{Change, Key};
-use landfall_common::{Env, Invocation, Journal, telemetry};
+use landfall_common::{Invocation, telemetry};
 use landfall_domain::gate::{
     Answer, ApprovalRule, Caller, Gate, GateRecord, Verdict, agreed, counts, judge as domain_judge,
 };
 use landfall_domain::request::DEFAULT_TENANT;
 use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError};
-use landfall_gates::Gates;
+/// What the function works with.
+pub use landfall_gates::Desk as Deps;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// How often an answer is tried that somebody else's write came in between of.
 const TRIES: u32 = 5;
-
-/// What the function works with.
-#[derive(Clone, Debug)]
-pub struct Deps {
-    /// State and events.
-    pub journal: Journal,
-    /// Completes the gate's task token.
-    pub sfn: aws_sdk_sfn::Client,
-    /// Who is asked where.
-    pub gates: Gates,
-}
-
-impl Deps {
-    /// From the environment.
-    pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
-        Self {
-            journal: Journal::load(aws, env),
-            sfn: aws_sdk_sfn::Client::new(aws),
-            gates: Gates::load(aws, env),
-        }
-    }
-}
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -256,9 +234,7 @@ async fn let_through(
         let kind = WaitKind::at_gate(gate);
         let waits = store.waits_of(&key).await?;
         if let Some(wait) = waits.iter().find(|it| it.kind == kind) {
-            // First for the sweep, in case that this dies.
-            store.postpone_wait(wait, now).await?;
-            Box::pin(deps.gates.settle(&deps.journal, &deps.sfn, wait, now)).await?;
+            deps.look_again(wait, now).await?;
         }
         store.require(&key).await
     };

@@ -13,42 +13,20 @@ mod attempt;
 mod running;
 mod window;
 
-use aws_config::SdkConfig;
 use landfall_common::caller::{self, Refusal};
 use landfall_common::state::Key;
-use landfall_common::{Env, Invocation, Journal, telemetry};
+use landfall_common::{Invocation, telemetry};
 use landfall_domain::control::{Order, Purpose};
 use landfall_domain::gate::Caller;
 use landfall_domain::request::DEFAULT_TENANT;
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
-use landfall_gates::Gates;
+/// What the function works with.
+pub use landfall_gates::Desk as Deps;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// How often an order is tried that somebody else's write came in between of.
 const TRIES: u32 = 5;
-
-/// What the function works with.
-#[derive(Clone, Debug)]
-pub struct Deps {
-    /// State and events.
-    pub journal: Journal,
-    /// Ends the waits of a migration that is cancelled.
-    pub sfn: aws_sdk_sfn::Client,
-    /// Lets a resumed migration go on.
-    pub gates: Gates,
-}
-
-impl Deps {
-    /// From the environment.
-    pub fn load(aws: &SdkConfig, env: &mut Env<'_>) -> Self {
-        Self {
-            journal: Journal::load(aws, env),
-            sfn: aws_sdk_sfn::Client::new(aws),
-            gates: Gates::load(aws, env),
-        }
-    }
-}
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -58,7 +58,7 @@ impl Task<'_> {
         store.pause_waits(&key, false).await?;
         for wait in store.waits_of(&key).await? {
             if wait.kind.gate().is_some() {
-                Box::pin(self.look_again(&wait)).await?;
+                self.deps.look_again(&wait, self.invocation.now).await?;
             }
         }
         Ok(Ok(store.require(&key).await?))
@@ -108,7 +108,7 @@ impl Task<'_> {
             }
             match wait.kind {
                 // It is what the cancelling leads to, and asks people unless it is an emergency.
-                WaitKind::RollbackGate => Box::pin(self.look_again(&wait)).await?,
+                WaitKind::RollbackGate => self.deps.look_again(&wait, self.invocation.now).await?,
                 WaitKind::DecommissionGate => {}
                 _ => self.end(&wait, &error).await?,
             }
@@ -135,7 +135,7 @@ impl Task<'_> {
         let key = Key::of(&record);
         for wait in store.waits_of(&key).await? {
             if wait.kind == WaitKind::RollbackGate {
-                Box::pin(self.look_again(&wait)).await?;
+                self.deps.look_again(&wait, self.invocation.now).await?;
             }
         }
         self.announce(store.require(&key).await?, EventType::RollbackRequested)
@@ -147,24 +147,6 @@ impl Task<'_> {
         tasks::fail(&self.deps.sfn, &wait.task_token, error).await?;
         if wait.kind.action().is_none() {
             self.deps.journal.store.close_wait(wait).await?;
-        }
-        Ok(())
-    }
-
-    async fn look_again(&self, wait: &Wait) -> Result<(), StageError> {
-        let now = self.invocation.now;
-        // First for the sweep, in case that this dies.
-        self.deps.journal.store.postpone_wait(wait, now).await?;
-        let settled = self
-            .deps
-            .gates
-            .settle(&self.deps.journal, &self.deps.sfn, wait, now);
-        if let Err(error) = Box::pin(settled).await {
-            tracing::warn!(
-                error = error.name.as_str(),
-                context = error.context,
-                "a gate is left to the sweep: {error}"
-            );
         }
         Ok(())
     }

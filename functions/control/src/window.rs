@@ -106,16 +106,7 @@ async fn look_again(deps: &Deps, tenant: &str, wave: &str, invocation: &Invocati
     for record in held.unwrap_or_default() {
         let waits = store.waits_of(&Key::of(&record)).await.unwrap_or_default();
         for wait in waits.iter().filter(|wait| wait.kind.gate().is_some()) {
-            // First for the sweep, in case that this dies.
-            let settled = async {
-                store.postpone_wait(wait, invocation.now).await?;
-                let gates = &deps.gates;
-                gates
-                    .settle(&deps.journal, &deps.sfn, wait, invocation.now)
-                    .await
-            };
-            let settled = Box::pin(settled).await;
-            if let Err(error) = settled {
+            if let Err(error) = deps.look_again(wait, invocation.now).await {
                 tracing::info!("a gate is left to the next sweep: {error}");
             }
         }

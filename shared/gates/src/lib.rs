@@ -6,9 +6,11 @@
 //! after an order. Each step of it is one conditional write, so that calling it twice, or at once, changes nothing.
 #![warn(missing_docs)]
 
+mod desk;
 mod freezes;
 mod holds;
 mod settle;
 
+pub use desk::Desk;
 pub use holds::{Hold, Holds};
 pub use settle::Gates;
