@@ -54,5 +54,5 @@ resource "aws_lambda_permission" "operators" {
   function_name = module.function[each.key].function_name
   qualifier     = "live"
   principal     = "apigateway.amazonaws.com"
-  source_arn    = "${aws_apigatewayv2_api.operators.execution_arn}/*/*"
+  source_arn    = "${aws_apigatewayv2_api.operators.execution_arn}/*/${replace(each.value, " ", "")}"
 }

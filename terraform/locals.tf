@@ -122,7 +122,7 @@ locals {
       optional             = local.freeze_environment
       access = [
         "consume-launches", "state-waits", "mgn-servers", "mgn-jobs", "mgn-launch", "mgn-lifecycle", "mgn-launches-on-ec2",
-        "mgn-passes-roles", "mgn-encrypts-volumes", "quotas-read", "task-failure", "task-heartbeat",
+        "mgn-passes-roles", "mgn-encrypts-volumes", "quotas-read", "task-success", "task-failure", "task-heartbeat",
         "executions-read", "freeze-calendar", "target-accounts", "explain-refusals",
       ]
     }

@@ -75,7 +75,7 @@ run "who_may" {
       "mgn:TerminateTargetInstances"       = "rollback"
       "mgn:UpdateReplicationConfiguration" = "prepare-source"
       "route53:ChangeResourceRecordSets"   = "finalize-cutover rollback"
-      "states:SendTaskSuccess"             = "approvals control watch-migrations"
+      "states:SendTaskSuccess"             = "approvals control trigger-migration watch-migrations"
       "ssm:SendCommand"                    = "prepare-source verify-migration"
     }
     error_message = "A call that changes the world is allowed to another function than the one whose work it is."
@@ -119,7 +119,7 @@ run "exactly" {
           "events:PutEvents", "mgn:ChangeServerLifeCycleState", "mgn:DescribeJobs", "mgn:DescribeSourceServers",
           "mgn:StartCutover", "mgn:StartTest", "mgn:TagResource", "servicequotas:ListServiceQuotas",
           "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
-          "states:DescribeExecution", "states:SendTaskFailure", "states:SendTaskHeartbeat",
+          "states:DescribeExecution", "states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess",
           "sts:DecodeAuthorizationMessage",
         ]
         approvals = [

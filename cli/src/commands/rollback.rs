@@ -159,7 +159,9 @@ fn text(answer: &Answer, palette: Palette) -> String {
     for step in &plan.compensations {
         one(&mut out, step, answer.progress.as_ref(), palette);
     }
-    if answer.approval_wanted && !answer.status.is_end() {
+    let still =
+        !answer.status.is_end() || matches!(answer.status, Status::Succeeded | Status::Frozen);
+    if answer.approval_wanted && still {
         out.push_str(
             "\nIt is risky: whoever the rules of the gate `rollback` name must agree before it begins, unless it is \
              ordered with --emergency.\n",
@@ -252,6 +254,8 @@ mod tests {
                REVERT_LIFECYCLE                          LOW     ~30s\n      \
                    after POWER_ON_SOURCE\n      \
                    done when MGN shows it\n\
+             \nIt is risky: whoever the rules of the gate `rollback` name must agree before it begins, unless it is ordered \
+                   with --emergency.\n\
              \nStays on purpose\n  \
                - the source snapshot snap-1\n\
              \nHand-over\n  \

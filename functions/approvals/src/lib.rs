@@ -14,7 +14,8 @@ use landfall_common::state::wait::WaitKind;
 use landfall_common::state::{Change, Key};
 use landfall_common::{Invocation, telemetry};
 use landfall_domain::gate::{
-    Answer, ApprovalRule, Caller, Gate, GateRecord, Verdict, agreed, counts, judge as domain_judge,
+    Answer, ApprovalRule, Caller, Gate, GateRecord, Verdict, agreed, counts, is_escalated,
+    judge as domain_judge,
 };
 use landfall_domain::request::DEFAULT_TENANT;
 use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError};
@@ -169,7 +170,7 @@ fn judge<'a>(
         let mut named: Vec<&str> = rules
             .iter()
             .flat_map(|rule| {
-                let escalated = there.escalated_at.is_some();
+                let escalated = is_escalated(rule, there);
                 let others = rule.escalate_to.iter().filter(move |_| escalated);
                 rule.approvers.iter().chain(others)
             })

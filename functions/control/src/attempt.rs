@@ -4,6 +4,7 @@ use landfall_common::caller::Refusal;
 use landfall_common::state::claim::{Claim, Taking};
 use landfall_common::state::{Change, Key};
 use landfall_domain::control::{Control, Purpose};
+use landfall_domain::rollback::{Estimates, plan};
 use landfall_domain::{EventType, Finding, MigrationRecord, StageError, Status};
 use serde_json::json;
 
@@ -63,12 +64,25 @@ impl Task<'_> {
         // What a released one did is still there: its release changed nothing else.
         let released = record.status == Status::Failed && {
             let history = self.deps.journal.store.history(&Key::of(&record)).await?;
-            let last = history.last();
-            last.is_some_and(|it| it.event_type == EventType::MigrationReleased)
+            let left = [EventType::MigrationReleased, EventType::RollbackRefused];
+            history
+                .last()
+                .is_some_and(|it| left.contains(&it.event_type))
         };
         if !released && !matches!(record.status, Status::Succeeded | Status::Frozen) {
             let remedy = "It left nothing behind that could be undone; see `landfall status` for what was kept.";
             return Err(forbidden(&record, "", remedy));
+        }
+        // What another one did may be unknown still: a launch that nobody lived to note.
+        let undoable = plan(&record, &Estimates::default());
+        if record.status == Status::Succeeded && undoable.compensations.is_empty() {
+            let text = format!(
+                "{} did nothing that can be undone{}",
+                record.migration_id,
+                told(&undoable.irreversible)
+            );
+            return Err(Refusal::new(409, "NOTHING_TO_UNDO", "/order", text)
+                .remedy("See `landfall rollback ID --plan` for what stays."));
         }
         let takings = match self.server(&record).await? {
             Ok(taking) => vec![taking],
@@ -78,6 +92,8 @@ impl Task<'_> {
         next.done = record.done.clone();
         next.source_server_id.clone_from(&record.source_server_id);
         next.claims.clone_from(&record.claims);
+        next.hand_over.clone_from(&record.hand_over);
+        next.control.undoes = Some(record.status);
         next.control.emergency = self.emergency.then(|| self.order.clone());
         self.begin(&record, next, EventType::RollbackRequested, takings)
             .await
@@ -172,5 +188,14 @@ impl Task<'_> {
                         .remedy(format!("Wait for {holder} to end, or cancel it.")),
                 }
             }))
+    }
+}
+
+/// What can no longer be undone, after a colon.
+fn told(irreversible: &[String]) -> String {
+    if irreversible.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", irreversible.join("; "))
     }
 }

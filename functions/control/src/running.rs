@@ -33,7 +33,8 @@ impl Task<'_> {
         }
         // A wait that is opened from now on sees the record.
         let key = Key::of(&record);
-        self.deps.journal.store.pause_waits(&key, true).await?;
+        let store = &self.deps.journal.store;
+        store.pause_waits(&key, self.invocation.now).await?;
         Ok(Ok(record))
     }
 
@@ -55,7 +56,7 @@ impl Task<'_> {
         }
         let store = &self.deps.journal.store;
         let key = Key::of(&record);
-        store.pause_waits(&key, false).await?;
+        store.resume_waits(&key, self.invocation.now).await?;
         for wait in store.waits_of(&key).await? {
             if wait.kind.gate().is_some() {
                 self.deps.look_again(&wait, self.invocation.now).await?;
@@ -126,7 +127,7 @@ impl Task<'_> {
     pub(crate) async fn urge(&self, mut record: MigrationRecord) -> Outcome {
         if self.emergency && record.control.emergency.is_none() {
             record.control.emergency = Some(self.order.clone());
-            record = match outcome(self.tell(record, EventType::ApprovalAnswered).await)? {
+            record = match outcome(self.tell(record, EventType::EmergencyOrdered).await)? {
                 Ok(record) => record,
                 conflict => return Ok(conflict),
             };

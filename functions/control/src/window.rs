@@ -1,11 +1,12 @@
 //! The window of a wave: set and cleared by an operator, read by whoever is about to take a step of a switch.
 
+use futures_util::stream::{self, StreamExt as _};
 use landfall_common::Invocation;
 use landfall_common::caller::{self, Refusal};
 use landfall_common::state::Key;
 use landfall_common::state::wave::WaveWindow;
 use landfall_domain::Status;
-use landfall_domain::calendar::window;
+use landfall_domain::calendar::window::{self, Opening};
 use landfall_domain::control::Order;
 use landfall_domain::gate::Caller;
 use landfall_domain::request::{DEFAULT_TENANT, Window};
@@ -13,6 +14,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{Deps, TRIES};
+
+/// How many migrations look again at once: API Gateway answers within 30 s.
+const AT_ONCE: usize = 16;
 
 /// The order, `{wave, window | clear: true, reason}`.
 #[derive(Clone, Debug, Deserialize)]
@@ -62,6 +66,13 @@ pub(crate) async fn carry_out(
     if let Some(fault) = faults.and_then(|faults| faults.into_iter().next()) {
         return Err(invalid(&fault.pointer, fault.message).remedy(fault.remedy));
     }
+    if let Some(window) = &body.window
+        && Opening::of(window).is_ok_and(|opening| !opening.opens(invocation.now))
+    {
+        let text = "the window is over, and does not open again within a year".to_owned();
+        let refusal = Refusal::new(400, "WINDOW_NEVER_OPENS", "/window", text);
+        return Err(refusal.remedy("Set one that is to come, or clear the wave's window."));
+    }
     let order = Order {
         by: caller.arn.clone(),
         reason: caller::words("/reason", &body.reason)?,
@@ -97,20 +108,27 @@ pub(crate) async fn carry_out(
         .remedy("See what it is now, and send the order again."))
 }
 
-/// Lets those of the wave that are held look at their gates again. Whoever is missed is looked at by the next sweep.
+/// Lets those of the wave that are held look at their gates again. Whoever is missed is looked at by a sweep.
 async fn look_again(deps: &Deps, tenant: &str, wave: &str, invocation: &Invocation) {
     let store = &deps.journal.store;
     let held = store
         .by_wave(tenant, wave, Some(Status::AwaitingWindow))
         .await;
-    for record in held.unwrap_or_default() {
-        let waits = store.waits_of(&Key::of(&record)).await.unwrap_or_default();
-        for wait in waits.iter().filter(|wait| wait.kind.gate().is_some()) {
-            if let Err(error) = deps.look_again(wait, invocation.now).await {
-                tracing::info!("a gate is left to the next sweep: {error}");
+    let work = held
+        .unwrap_or_default()
+        .into_iter()
+        .map(|record| async move {
+            let waits = store.waits_of(&Key::of(&record)).await.unwrap_or_default();
+            for wait in waits.iter().filter(|wait| wait.kind.gate().is_some()) {
+                if let Err(error) = deps.look_again(wait, invocation.now).await {
+                    tracing::info!("a gate is left to a sweep: {error}");
+                }
             }
-        }
-    }
+        });
+    stream::iter(work)
+        .buffer_unordered(AT_ONCE)
+        .collect::<()>()
+        .await;
 }
 
 fn told(wave: &WaveWindow) -> Value {

@@ -107,7 +107,7 @@ impl Stage {
             "paused": record.control.paused.is_some(), "cancelled": record.control.cancel.is_some(),
             "emergency": record.control.emergency.is_some(), "claims": record.claims,
             "template": record.done.launch_template.is_some(), "evidence": record.test_evidence.is_some(),
-            "waits": waits.iter().map(|wait| wait.paused).collect::<Vec<_>>(), "task": task,
+            "waits": waits.iter().map(|wait| wait.paused_at.is_some()).collect::<Vec<_>>(), "task": task,
             "history": self.aws.happened("mig-1").await,
         })
     }
@@ -306,6 +306,26 @@ async fn undoing_an_end_takes_over_what_was_done_and_a_retry_does_not() {
     let next = stage.record().await;
     assert_eq!((next.purpose, next.attempt), (Purpose::Retry, 2));
     assert!(next.done.launch_template.is_none() && next.test_evidence.is_some());
+}
+
+#[tokio::test]
+async fn what_left_nothing_to_undo_is_not_rolled_back() {
+    let stage = Stage::new(Status::Succeeded, None).await;
+    stage
+        .aws
+        .change("mig-1", |record| {
+            record.done.finalized_at = Some("2026-11-21T11:30:00Z".into())
+        })
+        .await;
+    let before = stage.seen().await;
+    let (status, said) = stage.order("rollback", true).await;
+    assert_eq!(
+        (status, &said["finding"]["code"]),
+        (409, &json!("NOTHING_TO_UNDO"))
+    );
+    let text = said["finding"]["message"].as_str().unwrap();
+    assert!(text.contains("MGN FinalizeCutover at 2026-11-21"), "{text}");
+    assert_eq!(stage.seen().await, before);
 }
 
 #[tokio::test]

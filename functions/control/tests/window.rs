@@ -88,6 +88,8 @@ async fn what_cannot_be_a_window_is_refused_with_its_member() {
         window[name] = value.into();
         order(json!({ "window": window }))
     };
+    let mut over = window();
+    (over["start"], over["end"]) = (json!("2026-11-01T22:00"), json!("2026-11-02T02:00"));
     for (body, pointer) in [
         (order(json!({})), "/window"),
         (order(json!({"window": window(), "clear": true})), "/window"),
@@ -96,6 +98,7 @@ async fn what_cannot_be_a_window_is_refused_with_its_member() {
         (with("timeZone", "Berlin"), "/window/timeZone"),
         (with("recurrence", "FREQ=OFTEN"), "/window/recurrence"),
         (with("zone", "UTC"), NOWHERE),
+        (order(json!({ "window": over })), "/window"),
         (order(json!({"clear": true, "wave": ""})), "/wave"),
         (order(json!({"clear": true, "reason": ""})), "/reason"),
         (

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use landfall_common::state::Change;
-use landfall_domain::finalize::{self, State, Step};
+use landfall_domain::finalize::{self, Evidence, State, Step};
 use landfall_domain::outage::Outage;
 use landfall_domain::{EventType, MigrationRecord, StageError, Status};
 use landfall_gates::Hold;
@@ -59,6 +59,9 @@ pub(crate) async fn finalize(
     })?;
     let (finalized, target) =
         tokio::try_join!(is_finalized(deps, &server_id), target::find(deps, &record))?;
+    if record.done.finalize.is_empty() {
+        proved(&finalize::beforehand(&record), "The users are not moved")?;
+    }
     for step in ORDER {
         if finalize::is_over(&record.done, step) {
             continue;
@@ -145,14 +148,10 @@ async fn end(
     let outcome = if finalized {
         "already in CUTOVER"
     } else {
-        let open = finalize::missing(&proof);
-        if !open.is_empty() {
-            return Err(refused(format!(
-                "MGN FinalizeCutover is refused, for it cannot be undone: there is no evidence of {}",
-                open.join(", ")
-            ))
-            .context(json!(proof).to_string()));
-        }
+        proved(
+            &proof,
+            "MGN FinalizeCutover is refused, for it cannot be undone",
+        )?;
         record = begin(deps, record, Step::MgnFinalize, json!(proof), clock).await?;
         deps.mgn.finalize_cutover(server_id).await?;
         "accepted"
@@ -173,6 +172,16 @@ async fn end(
     let change = Change::to(Status::Succeeded, EventType::MigrationSucceeded)
         .evidence(record.done.with_warnings(evidence));
     Box::pin(deps.journal.advance(record, change, clock.now())).await
+}
+
+/// Refuses to go on without evidence of every item.
+fn proved(items: &[Evidence], what: &str) -> Result<(), StageError> {
+    let open = finalize::missing(items);
+    if open.is_empty() {
+        return Ok(());
+    }
+    let text = format!("{what}: there is no evidence of {}", open.join(", "));
+    Err(refused(text).context(json!(items).to_string()))
 }
 
 /// Whether MGN has finalized the server already.

@@ -30,7 +30,7 @@ pub(crate) async fn after(
     write(deps, record, evidence, now).await
 }
 
-/// Writes that a rollback died, with what it died of. What it did since it last wrote down how far it came nobody knows,
+/// Writes that a rollback died, with what it died of; one that was ordered and refused leaves the migration as it was. What it did since it last wrote down how far it came nobody knows,
 /// so the evidence has its whole plan.
 pub(crate) async fn only(
     deps: &Deps,
@@ -40,6 +40,11 @@ pub(crate) async fn only(
 ) -> Result<MigrationRecord, StageError> {
     record.failure = Some(input.failure.failure(record.failure.take()));
     let caught = input.caught.failure(None);
+    let refused = caught.error == ErrorName::ApprovalError.as_str();
+    let before = record.control.undoes.filter(|_| refused);
+    if let Some(before) = before.filter(|before| record.may_stand_as(*before)) {
+        return stand(deps, record, before, &caught.message, now).await;
+    }
     tracing::error!(
         error = caught.error,
         "the rollback died: {}",
@@ -47,7 +52,6 @@ pub(crate) async fn only(
     );
     let plan = plan(&record, &Estimates::default());
     let progress = record.rollback.clone().unwrap_or_default();
-    let refused = caught.error == ErrorName::ApprovalError.as_str();
     let hand_over = if refused {
         // It has not begun. Whoever reads this must not begin it by hand.
         let because = format!(
@@ -70,6 +74,28 @@ pub(crate) async fn only(
     evidence["caught"] = json!(caught);
     record.hand_over = Some(hand_over);
     write(deps, record, evidence, now).await
+}
+
+/// Writes that people refused an ordered rollback: nothing was touched, so the migration stands as the attempt before left it.
+async fn stand(
+    deps: &Deps,
+    mut record: MigrationRecord,
+    before: Status,
+    because: &str,
+    now: Timestamp,
+) -> Result<MigrationRecord, StageError> {
+    tracing::info!(
+        status = before.as_str(),
+        "the rollback was refused: {because}"
+    );
+    record.rollback = None;
+    if before == Status::Succeeded {
+        record.failure = None;
+    }
+    let change = Change::to(before, EventType::RollbackRefused)
+        .reason(ErrorName::ApprovalError.as_str())
+        .evidence(json!({ "because": because, "order": record.control.ordered }));
+    Box::pin(deps.journal.advance(record, change, now)).await
 }
 
 fn told(hand_over: &HandOver) -> Value {

@@ -142,7 +142,7 @@ fn closed(record: &MigrationRecord, action: LaunchAction, now: Timestamp) -> Wai
         claimed_at: None,
         job_id: None,
         held: None,
-        paused: false,
+        paused_at: None,
         closed: true,
         barred: true,
     }

@@ -41,7 +41,9 @@ use aws_config::SdkConfig;
 use jiff::Timestamp;
 use landfall_accounts::{Accounts, actions};
 use landfall_common::{Env, Invocation, Journal, StageInput, stage, telemetry};
-use landfall_domain::{ErrorName, MigrationRecord, MigrationRequest, StageError, Status};
+use landfall_domain::{
+    ErrorName, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
+};
 use landfall_external::LazyHttp;
 use landfall_external::cmf;
 use landfall_external::dns::Dns;
@@ -142,8 +144,9 @@ enum Action {
     Freeze,
 }
 
-/// Rolls a migration back, or freezes it; answers `{"status", "failure", "approvalWanted"}`: what is risky is only begun
-/// once its gate is passed, or in an emergency. An ended migration is left as it is.
+/// Rolls a migration back, or freezes it; answers `{"status", "failure", "approvalWanted", "plan"}`: what is risky is only
+/// begun once its gate is passed, or in an emergency, and `plan` is what is left to do for one that stands as SUCCEEDED. An
+/// ended migration is left as it is.
 ///
 /// # Errors
 /// Transient names alone, except for bugs: a compensation that is refused ends in FROZEN, not in an error. And
@@ -173,9 +176,13 @@ pub async fn handle(
             }
         }
     };
-    Ok(json!({
+    let mut answer = json!({
         "status": record.status, "failure": record.failure, "approvalWanted": approval_wanted,
-    }))
+    });
+    if record.status == Status::Succeeded {
+        answer["plan"] = json!(WorkflowPlan::after_success(&record));
+    }
+    Ok(answer)
 }
 
 /// Makes sure that the execution owns the migration. One that could not see its claim takes what nobody has claimed:

@@ -77,6 +77,8 @@ pub(crate) async fn roll_back(
             return Ok((deps.journal.store.save(record, now).await?, true));
         }
         progress.started_at = now.to_string();
+        // Of the attempt before, whose work is taken up here.
+        record.hand_over = None;
         record.rollback = Some(progress.clone());
         record = begin(deps, record, &plan, now).await?;
     }

@@ -8,7 +8,7 @@ use landfall_domain::{ErrorName, EventType, Finding, StageError, Status};
 use landfall_mgn::Server;
 use serde_json::json;
 
-use crate::{Deps, JOB_HOURS, after, hold, launch};
+use crate::{Deps, JOB_HOURS, after, launch};
 
 /// Notes the job of a launch, in the record first: a rollback must know it even if the next write fails. `server` is what
 /// the launch was decided on; its numbers stand in the event.
@@ -28,8 +28,6 @@ pub(crate) async fn started(
         .launch(action)
         .is_some_and(|launch| launch.job_id == job_id);
     if !known && record.attempt == wait.attempt && !record.status.is_end() {
-        // Held after a call whose answer was lost, and which was carried out all the same.
-        record = hold::go_on(deps, record, now).await?;
         let settings_digest = record
             .request
             .launch_settings_digest()

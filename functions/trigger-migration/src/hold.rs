@@ -1,19 +1,17 @@
-//! Cutover launches that a window or a freeze holds back although MGN would take them. A pause keeps a launch out of what is
-//! pending.
+//! Launches that an operator, a window or a freeze holds back although MGN would take them.
 
 use jiff::Timestamp;
 use landfall_common::stage;
-use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
 use landfall_domain::record::LaunchAction;
-use landfall_domain::{EventType, MigrationRecord, StageError, Status};
-use landfall_tasks as tasks;
+use landfall_domain::{Finding, StageError};
+use landfall_tasks::{self as tasks, Told};
 use serde_json::json;
 
-use crate::{Deps, finish};
+use crate::Deps;
 
-/// Whether a launch may start now. One that may not is noted as held, with the event that tells it, when the reason is
-/// another than before; one that was held and may is told to go on.
+/// Whether a launch may start now. A test of a paused migration stays in the queue; a cutover that anything holds goes back
+/// to its gate, which waits longer than a queue and says what for.
 ///
 /// # Errors
 /// Transient ones; the launch stays pending.
@@ -33,60 +31,45 @@ pub(crate) async fn may_start(
         tasks::fail(&deps.sfn, &wait.task_token, &stage::cancelled(order)).await?;
         return Ok(false);
     }
-    if record.control.paused.is_some() {
-        store.pause_waits(&wait.key, true).await?;
-        return Ok(false);
-    }
     if action == LaunchAction::Test {
-        return Ok(true);
+        let paused = record.control.paused.is_some();
+        if paused {
+            store.pause_waits(&wait.key, now).await?;
+        }
+        return Ok(!paused);
     }
-    let hold = deps.holds.hold(store, &record, now).await?;
-    let Some(hold) = hold else {
-        go_on(deps, record, now).await?;
+    let Some(hold) = deps.holds.hold(store, &record, now).await? else {
         return Ok(true);
     };
-    let code = hold.finding.code.clone();
-    if code == "WINDOW_NEVER_OPENS" {
-        let text = hold.finding.message.clone();
-        finish::failed(deps, wait, action, &text, vec![hold.finding], now).await?;
-        return Ok(false);
-    }
-    let known = record.status == Status::AwaitingWindow
-        && record.held.as_ref().is_some_and(|it| it.code == code);
-    if !known {
-        let change = Change::to(Status::AwaitingWindow, EventType::SwitchHeld)
-            .reason(code.as_str())
-            .evidence(
-                json!({ "launch": action, "findings": [&hold.finding], "until": hold.until }),
-            );
-        let mut record = record;
-        record.held = Some(hold.finding);
-        Box::pin(deps.journal.advance(record, change, now)).await?;
-    }
-    if wait.held.as_deref() != Some(code.as_str()) {
-        store.hold_launch(wait, &code).await?;
-    }
+    give_back(deps, wait, &hold.finding, now).await?;
     Ok(false)
 }
 
-/// Takes a migration that was held back to where it goes on.
-pub(crate) async fn go_on(
+/// Ends the turn of a launch that was not started, and lets the workflow come back with it.
+async fn give_back(
     deps: &Deps,
-    mut record: MigrationRecord,
+    wait: &Wait,
+    why: &Finding,
     now: Timestamp,
-) -> Result<MigrationRecord, StageError> {
-    let Some(back) = record.held_from else {
-        return Ok(record);
-    };
-    let change =
-        Change::to(back, EventType::SwitchContinued).evidence(json!({ "waitedFor": record.held }));
-    record.held = None;
-    Box::pin(deps.journal.advance(record, change, now)).await
-}
-
-/// What has held a launch to the last, in a person's words; `None` for one that waited for MGN.
-pub(crate) async fn lasting(deps: &Deps, wait: &Wait) -> Result<Option<String>, StageError> {
-    let record = deps.journal.store.require(&wait.key).await?;
-    let held = record.held.filter(|_| record.held_from.is_some());
-    Ok(held.map(|finding| finding.message))
+) -> Result<(), StageError> {
+    let store = &deps.journal.store;
+    // Of a batch that MGN never saw. It keeps the name among its intents: a job that shows late is still its own.
+    if let Some(intent) = &wait.intent_id
+        && !store.release_launch(wait, intent).await?
+    {
+        return Ok(());
+    }
+    tracing::info!(
+        migrationId = wait.key.migration_id,
+        reasonCode = why.code,
+        "a cutover launch goes back to its gate: {}",
+        why.message
+    );
+    // Told first: a launch that is closed is never looked at again.
+    if tasks::succeed(&deps.sfn, &wait.task_token, &json!({ "held": true })).await? == Told::Nobody
+    {
+        return tasks::bury(&deps.journal, &deps.sfn, wait, now).await;
+    }
+    store.close_wait(wait).await?;
+    Ok(())
 }

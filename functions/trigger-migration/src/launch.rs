@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use landfall_accounts::{elsewhere, launch_lease};
 use landfall_common::Invocation;
-use landfall_common::state::wait::{Phase, Wait};
+use landfall_common::state::wait::{Phase, Wait, WaitKind};
 use landfall_common::telemetry::{self, Unit};
 use landfall_domain::StageError;
 use landfall_domain::batch::{self, InFlight};
@@ -232,9 +232,10 @@ async fn still_pending(deps: &Deps, waits: &[Wait]) -> Result<Vec<Wait>, StageEr
     let mut read = stream::iter(reads).buffer_unordered(AT_ONCE);
     let mut pending = Vec::new();
     while let Some(stored) = read.next().await {
-        pending.extend(
-            stored?.filter(|wait| wait.phase == Phase::Pending && !wait.closed && !wait.paused),
-        );
+        let stored = stored?.filter(|wait| wait.phase == Phase::Pending && !wait.closed);
+        // A paused test stays where it is; a paused cutover goes back to its gate.
+        let stays = |wait: &Wait| wait.paused_at.is_some() && wait.kind == WaitKind::TestLaunch;
+        pending.extend(stored.filter(|wait| !stays(wait)));
     }
     pending.sort_by(|one, other| (&one.due_at, &one.key).cmp(&(&other.due_at, &other.key)));
     Ok(pending)
@@ -328,9 +329,10 @@ async fn decide(
             finish::started(deps, &wait, &job_id, server, now).await?;
             Ok(None)
         }
-        Decision::Refuse { mut text, findings } => {
-            if let Some(held) = hold::lasting(deps, &wait).await? {
-                text = format!("{text}; it was held: {held}");
+        Decision::Refuse { text, findings } => {
+            // Whoever is paused, or has no open window, has not missed its turn.
+            if wait.is_overdue(now) && !hold::may_start(deps, action, &wait, now).await? {
+                return Ok(None);
             }
             finish::failed(deps, &wait, action, &text, findings, now).await?;
             Ok(None)

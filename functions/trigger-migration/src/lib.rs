@@ -8,7 +8,8 @@
 //! into a batch by a conditional write, the batch's ID is a tag of the job, and whoever finds an intent in a
 //! batch without a job looks for that tag before it calls.
 //!
-//! A cutover launch starts only while its windows are open and no freeze is in force.
+//! A cutover launch starts only while its windows are open and no freeze is in force; else the workflow gets it back, with
+//! `"held": true`, and waits at the gate.
 //!
 //! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`, `LANDFALL_LAUNCH_QUEUE_URL`; optional `LANDFALL_FREEZE_PARAMETER` (the SSM
 //! parameter with the freeze calendar).
@@ -35,7 +36,7 @@ use serde_json::Value;
 use tracing::Instrument as _;
 
 /// How long a launch may wait for its turn, in hours: a wave of a thousand servers takes five rounds of MGN's quota.
-/// With the time of the job it stays below the workflow's time-out of 16 hours.
+/// With the time of the job it stays below the workflow's time-out of 16 hours, to which a test has a pause on top.
 const QUEUE_HOURS: i64 = 12;
 /// How long the job of a launch may take, in hours.
 pub(crate) const JOB_HOURS: i64 = 3;
@@ -47,6 +48,9 @@ pub(crate) const AT_ONCE: usize = 16;
 /// After how many seconds a message that could not be started comes again: this, more with each receive, and the most.
 /// Over [`QUEUE_HOURS`] that is below the queue's 1,000 receives.
 const COME_AGAIN_SECONDS: (i32, i32) = (5, 60);
+/// A paused launch comes again as often at first; after so many receives, two hours, only each half hour, so that a week's
+/// pause does not use up the receives.
+const PAUSED: (i32, i32) = (120, 1_800);
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -109,7 +113,7 @@ pub async fn handle(
 ) -> Result<Value, StageError> {
     let batch: SqsEvent = stage::read(event)?;
     let mut opened: Vec<(&SqsMessage, Wait)> = Vec::new();
-    let mut again: Vec<&SqsMessage> = Vec::new();
+    let mut again: Vec<(&SqsMessage, bool)> = Vec::new();
     for message in &batch.records {
         match open(deps, message, &invocation).await {
             Ok(Some(wait)) => opened.push((message, wait)),
@@ -120,7 +124,7 @@ pub async fn handle(
                     context = error.context,
                     "a launch message comes again: {error}"
                 );
-                again.push(message);
+                again.push((message, false));
             }
         }
     }
@@ -135,18 +139,16 @@ pub async fn handle(
         );
     }
     for (message, wait) in opened {
-        let settled = match deps.journal.store.get_wait(&wait).await {
-            Ok(Some(stored)) => stored.job_id.is_some() || stored.closed,
-            Ok(None) => true,
-            Err(_) => false,
-        };
-        if !settled {
-            again.push(message);
+        match deps.journal.store.get_wait(&wait).await {
+            Ok(Some(stored)) if stored.job_id.is_some() || stored.closed => {}
+            Ok(Some(stored)) => again.push((message, stored.paused_at.is_some())),
+            Ok(None) => {}
+            Err(_) => again.push((message, false)),
         }
     }
     let mut answer = SqsBatchResponse::default();
-    for message in again {
-        come_again(deps, message).await;
+    for (message, paused) in again {
+        come_again(deps, message, paused).await;
         answer.add_failure(message.message_id.clone().unwrap_or_default());
     }
     serde_json::to_value(answer)
@@ -192,8 +194,9 @@ pub(crate) fn after(now: Timestamp, hours: i64) -> Timestamp {
 }
 
 /// Shortens the time until a message comes again. Best effort: the queue's own visibility time-out is the backstop.
-async fn come_again(deps: &Deps, message: &SqsMessage) {
+async fn come_again(deps: &Deps, message: &SqsMessage, paused: bool) {
     let (first, most) = COME_AGAIN_SECONDS;
+    let (often, seldom) = PAUSED;
     let receives = message
         .attributes
         .get("ApproximateReceiveCount")
@@ -204,7 +207,11 @@ async fn come_again(deps: &Deps, message: &SqsMessage) {
         .change_message_visibility()
         .queue_url(&deps.queue_url)
         .set_receipt_handle(message.receipt_handle.clone())
-        .visibility_timeout(first.saturating_mul(receives).clamp(first, most))
+        .visibility_timeout(if paused && receives > often {
+            seldom
+        } else {
+            first.saturating_mul(receives).clamp(first, most)
+        })
         .send()
         .await;
     if change.is_err() {

@@ -52,7 +52,7 @@ async fn look_at(deps: &Deps, wait: &Wait, invocation: &Invocation) -> Result<()
         return Ok(());
     }
     if wait.kind == WaitKind::Soak {
-        if !wait.paused && settle::live_record(deps, wait).await?.is_some() {
+        if wait.paused_at.is_none() && settle::live_record(deps, wait).await?.is_some() {
             settle::succeed(deps, wait, &json!({}), now).await?;
         }
         return Ok(());

@@ -190,7 +190,7 @@ async fn give_up_overdue(
 ) -> Result<(), StageError> {
     for wait in waits
         .iter()
-        .filter(|wait| wait.is_overdue(now) && !wait.paused)
+        .filter(|wait| wait.is_overdue(now) && wait.paused_at.is_none())
     {
         let name = match wait.kind {
             WaitKind::Agent => ErrorName::SourcePreparationError,
@@ -209,7 +209,7 @@ async fn give_up_overdue(
 /// [`check`], and sometimes a look whether anybody still waits. The fault of one wait is its own. What a paused migration
 /// waits for may come: it goes on when it is resumed. A launch that is under way ends as it would.
 async fn check_one(deps: &Deps, wait: &Wait, seen: &Seen) {
-    let outcome = if wait.paused && wait.kind.action().is_none() {
+    let outcome = if wait.paused_at.is_some() && wait.kind.action().is_none() {
         Ok(())
     } else if settle::beats(wait, seen.now) {
         heartbeat(deps, wait, seen).await

@@ -11,9 +11,10 @@ use tracing::Instrument as _;
 
 use crate::{Deps, settle};
 
-/// How long the agent may take to be installed and known to MGN, in hours: one less than the workflow's time-out.
+/// How long the agent may take to be installed and known to MGN, in hours. Like the other waits it has an hour less than the
+/// workflow's time-out leaves it, which counts [seven days](landfall_domain::control::PAUSE_DAYS) of a pause on top.
 const AGENT_HOURS: i64 = 2;
-/// How long replication may take, in hours: one less than the workflow's time-out of 14 days.
+/// How long replication may take, in hours.
 const REPLICATION_HOURS: i64 = 14 * 24 - 1;
 
 /// The body of a message, as the workflow writes it. No `Debug`: whoever holds the task token can complete the state.
@@ -155,8 +156,9 @@ async fn open(
             settle::fail(deps, &wait, &stage::cancelled(order), invocation.now).await?;
             return Ok(None);
         }
-        if record.control.paused.is_some() && !wait.paused {
-            deps.journal.store.pause_waits(&wait.key, true).await?;
+        if record.control.paused.is_some() && wait.paused_at.is_none() {
+            let store = &deps.journal.store;
+            store.pause_waits(&wait.key, invocation.now).await?;
         }
         Ok(Some(wait))
     };

@@ -111,7 +111,7 @@ async fn a_closed_launch_does_not_keep_its_task_token_for_ever() {
         held: None,
         intents: Vec::new(),
         claimed_at: None,
-        paused: false,
+        paused_at: None,
         closed: false,
         barred: false,
     };

@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::status::Status;
+
+/// How many days a pause may last in all while one thing is waited for: the workflow's time-outs have them on top of what is
+/// waited for itself.
+pub const PAUSE_DAYS: u64 = 7;
+
 /// What an attempt is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -41,6 +47,9 @@ pub struct Control {
     /// The order that this attempt began with: a retry, or a rollback of the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ordered: Option<Order>,
+    /// How the attempt had ended that this one is to undo: it stands so again where people refuse the order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<Status>,
     /// Nothing new is begun until it is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Order>,

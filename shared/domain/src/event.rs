@@ -120,6 +120,10 @@ event_types! {
     CancelRequested,
     /// An operator asked to undo an attempt that has ended; starts the workflow.
     RollbackRequested,
+    /// An operator ordered that a rollback which waits for people's agreement begins without it.
+    EmergencyOrdered,
+    /// People refused an ordered rollback, or nobody agreed in time: nothing was touched, and the migration stands as before.
+    RollbackRefused,
     /// An operator released a frozen migration: it may be submitted again.
     MigrationReleased,
     /// The checks of the target were repeated while it soaks, and passed.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::record::{Done, MigrationRecord};
 
-pub use guard::{Evidence, guard, missing};
+pub use guard::{Evidence, beforehand, guard, missing};
 
 /// A step of finalize. They are taken in this order, so that a rollback can walk back the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -86,7 +86,7 @@ pub struct GateRecord {
     /// Every answer that counted, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answer>,
-    /// When the others were asked.
+    /// When others were asked last: those of every rule whose time for that had come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalated_at: Option<String>,
     /// When somebody had refused, or the time to answer was over: nobody's answer counts any more.
@@ -95,6 +95,15 @@ pub struct GateRecord {
     /// When everybody whose word was wanted had agreed; at once where nobody's was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_at: Option<String>,
+}
+
+impl GateRecord {
+    /// So many seconds after it was opened.
+    fn after(&self, seconds: u32) -> Option<Timestamp> {
+        let opened: Timestamp = self.opened_at.parse().ok()?;
+        let later = opened.checked_add(SignedDuration::from_secs(i64::from(seconds)));
+        Some(later.unwrap_or(Timestamp::MAX))
+    }
 }
 
 /// What a person answered.
@@ -219,12 +228,7 @@ pub fn judge(rules: &[ApprovalRule], gate: &GateRecord, now: Timestamp) -> Verdi
     if open.is_empty() {
         return Verdict::Granted;
     }
-    let after = |seconds: u32| {
-        let opened: Timestamp = gate.opened_at.parse().unwrap_or(now);
-        opened
-            .checked_add(SignedDuration::from_secs(i64::from(seconds)))
-            .unwrap_or(Timestamp::MAX)
-    };
+    let after = |seconds: u32| gate.after(seconds).unwrap_or(now);
     let ends = open.iter().map(|rule| after(rule.deadline_seconds)).min();
     let end = ends.unwrap_or(now);
     if end <= now {
@@ -232,7 +236,7 @@ pub fn judge(rules: &[ApprovalRule], gate: &GateRecord, now: Timestamp) -> Verdi
     }
     let escalations = open
         .iter()
-        .filter(|_| gate.escalated_at.is_none())
+        .filter(|rule| !is_escalated(rule, gate))
         .filter_map(|rule| rule.escalate_after_seconds.map(after));
     match escalations.min() {
         Some(at) if at <= now => Verdict::Escalate,
@@ -262,7 +266,14 @@ pub fn counts(rule: &ApprovalRule, gate: &GateRecord, arn: &str) -> bool {
         id: String::new(),
     };
     let named = |names: &[String]| names.iter().any(|name| caller.is(name));
-    named(&rule.approvers) || gate.escalated_at.is_some() && named(&rule.escalate_to)
+    named(&rule.approvers) || is_escalated(rule, gate) && named(&rule.escalate_to)
+}
+
+/// Whether the others of a rule are asked by now.
+pub fn is_escalated(rule: &ApprovalRule, gate: &GateRecord) -> bool {
+    let asked = gate.escalated_at.as_deref().map(str::parse::<Timestamp>);
+    let due = rule.escalate_after_seconds.and_then(|it| gate.after(it));
+    matches!((asked, due), (Some(Ok(asked)), Some(due)) if due <= asked)
 }
 
 /// The rules of a deployment, by environment: `{"prod": [rule, …]}`.

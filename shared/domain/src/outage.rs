@@ -5,6 +5,8 @@
 //! From that moment on the source is no longer the server that users may rely on, so the outage counts from there, or
 //! from the source's power-off where that came first. It ends when the target has passed its checks; the users'
 //! names follow later, once somebody agreed to it, and that wait is told by the phases.
+//!
+//! Of a switch that was undone nobody was ever to use the target: the outage is the time in which the source was off.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::record::MigrationRecord;
+use crate::rollback::Compensation;
 use crate::status::Status;
 
 /// The outage of one server. Timestamps are RFC 3339 in UTC.
@@ -20,7 +23,7 @@ use crate::status::Status;
 pub struct Outage {
     /// When the source was quiesced.
     pub quiesced_at: String,
-    /// When the target had passed its checks; absent while it has not.
+    /// When the target had passed its checks, or the source answered again after a rollback; absent while it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<String>,
     /// The whole seconds between the two.
@@ -29,9 +32,22 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// The outage of a migration; `None` where its cutover was not launched.
+    /// The outage of a migration; `None` where its cutover was not launched, or was undone before the source was off.
     pub fn of(record: &MigrationRecord) -> Option<Self> {
         let cutover = record.done.cutover.as_ref()?;
+        if matches!(record.status, Status::RolledBack | Status::Cancelled)
+            && record.done.finalized_at.is_none()
+        {
+            let back = record
+                .rollback
+                .as_ref()?
+                .steps
+                .get(Compensation::PowerOnSource.name());
+            return Some(Self::between(
+                record.done.source_powered_off_at.as_deref()?,
+                back.and_then(|step| step.done_at.as_deref()),
+            ));
+        }
         let moments = [
             Some(cutover.started_at.as_str()),
             record.done.source_powered_off_at.as_deref(),
@@ -41,16 +57,18 @@ impl Outage {
             .flatten()
             .filter_map(|at| Some((at.parse::<Timestamp>().ok()?, at)))
             .min();
-        let (quiesced, quiesced_at) = first?;
-        let verified = cutover.verified_at.as_deref();
-        let seconds = verified
-            .and_then(|at| at.parse::<Timestamp>().ok())
-            .and_then(|at| u64::try_from(at.duration_since(quiesced).as_secs()).ok());
-        Some(Self {
-            quiesced_at: quiesced_at.to_owned(),
+        Some(Self::between(first?.1, cutover.verified_at.as_deref()))
+    }
+
+    fn between(quiesced: &str, verified: Option<&str>) -> Self {
+        let time = |at: &str| at.parse::<Timestamp>().ok();
+        let seconds = verified.and_then(time).zip(time(quiesced));
+        let seconds = seconds.map(|(end, start)| end.duration_since(start).as_secs());
+        Self {
+            quiesced_at: quiesced.to_owned(),
             verified_at: verified.map(str::to_owned),
-            outage_seconds: seconds,
-        })
+            outage_seconds: seconds.and_then(|seconds| u64::try_from(seconds).ok()),
+        }
     }
 }
 
@@ -116,7 +134,7 @@ impl Spread {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WaveTimes {
-    /// The outages in seconds, of the servers whose target has passed its checks.
+    /// The outages in seconds that are over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outage_seconds: Option<Spread>,
     /// The milliseconds in each status, of the servers that have left it.
@@ -188,6 +206,30 @@ mod tests {
             assert_eq!(outage.outage_seconds, seconds, "{started} {off:?}");
         }
         assert_eq!(Outage::of(&record()), None);
+    }
+
+    #[test]
+    fn of_a_switch_that_was_undone_only_the_time_without_a_source_counts() {
+        let at = |time: &str| format!("2026-11-21T{time}Z");
+        let undone = |off: Option<&str>, back: Option<&str>| {
+            let off = off.map(at);
+            let mut record = cut_over(&at("10:00:00"), Some(&at("10:20:00")), off.as_deref());
+            record.status = Status::RolledBack;
+            let steps = back.map_or(
+                json!({}),
+                |back| json!({"POWER_ON_SOURCE": {"beganAt": at("11:01:00"), "doneAt": at(back)}}),
+            );
+            record.rollback = serde_json::from_value(json!({"steps": steps})).unwrap();
+            record
+        };
+        assert_eq!(Outage::of(&undone(None, None)), None);
+        let outage = Outage::of(&undone(Some("11:00:00"), Some("11:02:00"))).unwrap();
+        assert_eq!(outage.quiesced_at, at("11:00:00"));
+        assert_eq!(outage.outage_seconds, Some(120));
+        // Past the point of no return the target is what users had.
+        let mut finalized = undone(Some("11:00:00"), Some("11:02:00"));
+        finalized.done.finalized_at = Some(at("11:00:30"));
+        assert_eq!(Outage::of(&finalized).unwrap().outage_seconds, Some(1200));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::MigrationRecord;
 use crate::request::{MigrationRequest, Retention, Step};
 
 /// The output of `validate-input`; the workflow keeps it in a variable and branches on it.
@@ -50,10 +51,26 @@ impl WorkflowPlan {
     }
 }
 
+impl WorkflowPlan {
+    /// What is left to do for a migration that has succeeded: the end of its retention, until that is over.
+    pub fn after_success(record: &MigrationRecord) -> Self {
+        let whole = Self::of(&record.request);
+        let kept = record.done.archived_at.is_none();
+        Self {
+            replicate: false,
+            validate: false,
+            switch: false,
+            soak_seconds: 0,
+            archive_after_seconds: if kept { whole.archive_after_seconds } else { 0 },
+            decommission: kept && whole.decommission,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::tests::request;
+    use crate::record::tests::{record, request};
 
     #[test]
     fn a_retention_follows_a_switch_and_nothing_else() {
@@ -72,6 +89,28 @@ mod tests {
         }
         request.steps = vec![Step::Validate];
         assert_eq!(of(&request), (0, false));
+    }
+
+    #[test]
+    fn after_success_only_the_retention_is_left_until_it_is_over() {
+        let mut record = record();
+        let none = WorkflowPlan::of(&MigrationRequest {
+            steps: vec![Step::Freeze],
+            ..request()
+        });
+        assert_eq!(WorkflowPlan::after_success(&record), none);
+        record.request.policy.retention = Some(Retention {
+            archive_after_days: 2,
+            decommission_source: true,
+        });
+        let kept = WorkflowPlan {
+            archive_after_seconds: 2 * 86_400,
+            decommission: true,
+            ..none
+        };
+        assert_eq!(WorkflowPlan::after_success(&record), kept);
+        record.done.archived_at = Some("2026-01-01T00:00:00Z".into());
+        assert_eq!(WorkflowPlan::after_success(&record), none);
     }
 
     #[test]

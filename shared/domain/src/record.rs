@@ -181,6 +181,14 @@ impl MigrationRecord {
         self.request.wants(step) && !(step == Step::Validate && self.test_kept)
     }
 
+    /// Whether this attempt may end as the one before it had, for it was to undo that one and has not begun to.
+    pub fn may_stand_as(&self, before: Status) -> bool {
+        let begun = |progress: &rollback::Progress| !progress.started_at.is_empty();
+        self.purpose == Purpose::Rollback
+            && self.control.undoes == Some(before)
+            && !self.rollback.as_ref().is_some_and(begun)
+    }
+
     /// Where the work stands, whatever is waited for: the status, or while a gate holds it the one before.
     pub fn stage(&self) -> Status {
         self.held_from.unwrap_or(self.status)
@@ -303,6 +311,26 @@ pub(crate) mod tests {
         let read: TestEvidence = serde_json::from_value(evidence.clone()).unwrap();
         assert_eq!(read.effective_digest, None);
         assert_eq!(serde_json::to_value(&read).unwrap(), evidence);
+    }
+
+    #[test]
+    fn only_an_order_to_undo_that_has_not_begun_leaves_the_end_before_it() {
+        let mut ordered = record();
+        ordered.purpose = Purpose::Rollback;
+        ordered.control.undoes = Some(Status::Succeeded);
+        assert!(ordered.may_stand_as(Status::Succeeded));
+        assert!(!ordered.may_stand_as(Status::Frozen));
+        // What was written before the launches could be stopped is no beginning.
+        ordered.rollback = Some(rollback::Progress::default());
+        assert!(ordered.may_stand_as(Status::Succeeded));
+        let mut begun = ordered.clone();
+        begun.rollback = Some(rollback::Progress {
+            started_at: "2026-01-01T00:00:00Z".to_owned(),
+            ..rollback::Progress::default()
+        });
+        assert!(!begun.may_stand_as(Status::Succeeded));
+        ordered.purpose = Purpose::Migrate;
+        assert!(!ordered.may_stand_as(Status::Succeeded));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use landfall_common::Env;
 use landfall_common::state::StateStore;
 use landfall_domain::calendar::window::Opening;
-use landfall_domain::calendar::{Freezes, Timetable, around, judge};
+use landfall_domain::calendar::{Freezes, Timetable, judge};
 use landfall_domain::finalize::{self, Step};
 use landfall_domain::{Finding, MigrationRecord, StageError};
 
@@ -106,8 +106,7 @@ fn paused(record: &MigrationRecord) -> Option<Hold> {
 
 /// The request's own window, once it will not open again: nobody can set another, as they can for a wave.
 fn over(window: &landfall_domain::request::Window, now: Timestamp) -> Option<Hold> {
-    let spans = Opening::of(window).map(|opening| opening.spans(around(now)));
-    if spans.is_ok_and(|spans| spans.iter().any(|span| span.to > now)) {
+    if Opening::of(window).is_ok_and(|opening| opening.opens(now)) {
         return None;
     }
     let text = "the request's cutover window is over, and does not open again within a year.";

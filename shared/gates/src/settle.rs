@@ -7,7 +7,7 @@ use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
 use landfall_common::{Env, Journal, stage, telemetry};
 use landfall_domain::gate::{
-    ApprovalRule, DeploymentRules, Gate, GateRecord, Verdict, agreed, judge,
+    ApprovalRule, DeploymentRules, Gate, GateRecord, Verdict, agreed, is_escalated, judge,
 };
 use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status};
 use landfall_tasks::{self as tasks, Told};
@@ -221,8 +221,16 @@ impl Look<'_> {
         if let Some(there) = record.gates.iter_mut().find(|it| it.gate == self.gate) {
             there.escalated_at = Some(at);
         }
+        let gate = record.gate(self.gate);
+        let asked = rules.iter().cloned().map(|mut rule| {
+            if !gate.is_some_and(|gate| is_escalated(&rule, gate)) {
+                rule.escalate_to.clear();
+            }
+            rule
+        });
+        let asked: Vec<ApprovalRule> = asked.collect();
         let change =
-            Change::to(record.status, EventType::ApprovalEscalated).evidence(self.question(rules));
+            Change::to(record.status, EventType::ApprovalEscalated).evidence(self.question(&asked));
         Box::pin(self.journal.advance(record, change, self.now)).await
     }
 

@@ -56,6 +56,11 @@ pub async fn states(stack: &Stack, arn: &str, status: &str) -> Vec<String> {
         }
     })
     .await;
+    entered(stack, arn).await
+}
+
+/// The states that an execution has entered so far, in order.
+pub async fn entered(stack: &Stack, arn: &str) -> Vec<String> {
     let mut pages = stack
         .sfn
         .get_execution_history()

@@ -27,7 +27,7 @@ const SYNC: u32 = 300;
 const NO_SUBNET: &str = "subnet-0fffffffffffffff0";
 
 /// The states of a migration that does everything, in the order of the design.
-const ALL_STATES: [&str; 26] = [
+const ALL_STATES: [&str; 27] = [
     "ClaimMigration",
     "Purpose",
     "ValidateInput",
@@ -45,6 +45,7 @@ const ALL_STATES: [&str; 26] = [
     "BeforeCutover",
     "CutoverGate",
     "LaunchCutover",
+    "CutoverLaunched",
     "VerifyCutover",
     "SoakWanted",
     "FinalizeGate",

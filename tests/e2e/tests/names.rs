@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use landfall_domain::control::PAUSE_DAYS;
 use landfall_domain::request::MAX_SOAK_SECONDS;
 use landfall_domain::{ErrorName, soak, webhook};
 use landfall_e2e::{root, text, workflow};
@@ -210,6 +211,7 @@ const VISITS: &[(&str, u64)] = &[
     ("Callback", webhook::LAST_TRY as u64 + 1),
     ("CallbackPause", webhook::LAST_TRY as u64),
     ("FinalizeCutover", 16),
+    ("LaunchCutover", 16),
     ("Rollback", 2),
     ("Soak", soak::MAX_ROUNDS as u64),
     ("VerifySoak", soak::MAX_ROUNDS as u64),
@@ -244,11 +246,20 @@ fn no_valid_migration_outlives_its_execution() {
         .expect("TimeoutSeconds");
     let states: BTreeMap<_, _> = states().into_iter().collect();
     let round = u64::from(soak::round_seconds(MAX_SOAK_SECONDS));
-    let patience = states["Soak"]["TimeoutSeconds"].as_u64();
-    assert!(
-        patience.is_some_and(|seconds| seconds > round),
-        "a round of {round} s"
-    );
+    // What waits itself ends in its own time, with an hour or more to spare, and a pause on top.
+    let (hour, pause) = (3_600, PAUSE_DAYS * 24 * 3_600);
+    for (state, own) in [
+        ("AwaitAgent", 2 * hour),
+        ("AwaitReplication", (14 * 24 - 1) * hour),
+        ("LaunchTest", (12 + 3) * hour),
+        ("Soak", round),
+    ] {
+        let patience = states[state]["TimeoutSeconds"].as_u64();
+        assert!(
+            patience.is_some_and(|seconds| seconds >= own + hour + pause),
+            "{state} gives {patience:?} s"
+        );
+    }
     let longest = longest_road("ClaimMigration", &states, &mut BTreeMap::new());
     assert!(longest <= limit, "{longest} s of road, {limit} s of time");
     let year = 365 * 24 * 3_600;

@@ -12,7 +12,7 @@ use landfall_domain::gate::Gate;
 use landfall_domain::{EventType, MigrationRecord, Status};
 use landfall_e2e::people::Person;
 use landfall_e2e::source::{Source, seed};
-use landfall_e2e::{Migration, Stack, poll, raw, unique};
+use landfall_e2e::{Migration, Stack, poll, raw, unique, workflow};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -60,7 +60,10 @@ impl Moved {
             )
             .request(
                 "policy",
-                json!({"approvals": [{"gate": "rollback", "approvers": [&ann.arn]}]}),
+                json!({
+                    "approvals": [{"gate": "rollback", "approvers": [&ann.arn]}],
+                    "retention": {"archiveAfterDays": 1},
+                }),
             );
         stack.seed(&seed([&source])).await;
         stack.submit(&[source.message()]).await;
@@ -176,7 +179,7 @@ async fn an_emergency_asks_nobody_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_refused_rollback_leaves_everything_and_waits_for_a_person() {
+async fn a_refused_rollback_leaves_the_migration_as_it_had_ended() {
     let moved = Moved::new("refused").await;
     assert_eq!(moved.order(false).await.0, 200);
     moved
@@ -188,10 +191,24 @@ async fn a_refused_rollback_leaves_everything_and_waits_for_a_person() {
         .await;
     assert_eq!(status, 200, "{said}");
     let record = moved.until("the end", ended).await;
-    assert_eq!(record.status, Status::Frozen);
+    assert_eq!((record.status, record.failure), (Status::Succeeded, None));
+    assert_eq!(record.claims, Vec::<String>::new());
     assert_ne!(moved.address().await, OLD_ADDRESS);
     let denied = moved.evidence(EventType::ApprovalDenied).await;
     assert_eq!(denied["reasonCode"], "APPROVAL_DENIED");
+    let told = moved.evidence(EventType::RollbackRefused).await;
+    assert_eq!(told["to"], "SUCCEEDED");
+    // Its retention begins anew.
+    let arn = record.execution_arn.expect("an execution");
+    poll::poll("the retention", async || {
+        let states = workflow::entered(&moved.stack, &arn).await;
+        if states.ends_with(&["Outcome".to_owned(), "Retention".to_owned()]) {
+            Ok(())
+        } else {
+            Err(format!("{states:?}"))
+        }
+    })
+    .await;
     // A person may still order it.
     assert_eq!(moved.order(true).await.0, 200);
     let last = poll::poll_for(LONG, "the third attempt", async || {

@@ -38,7 +38,7 @@ fn wait(record: &MigrationRecord, kind: WaitKind, token: &str) -> Wait {
         held: None,
         intents: Vec::new(),
         claimed_at: None,
-        paused: false,
+        paused_at: None,
         closed: false,
         barred: false,
     }

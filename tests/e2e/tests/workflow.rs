@@ -114,7 +114,7 @@ const SUCCESSES: &[(&str, &str)] = &[
     ("VerifyTest", "SwitchWanted"),
     ("BeforeCutover", "CutoverGate"),
     ("CutoverGate", "LaunchCutover"),
-    ("LaunchCutover", "VerifyCutover"),
+    ("LaunchCutover", "CutoverLaunched"),
     ("VerifyCutover", "SoakWanted"),
     ("Soak", "VerifySoak"),
     ("VerifySoak", "SoakOver"),
@@ -172,6 +172,8 @@ const OUTCOMES: &[(&str, &str)] = &[
 const VARIABLES: &[(&str, &str, &str, &str)] = &[
     ("Purpose", "rollbackOnly", "true", "Rollback"),
     ("Purpose", "rollbackOnly", "false", "ValidateInput"),
+    ("CutoverLaunched", "held", "true", "CutoverGate"),
+    ("CutoverLaunched", "held", "false", "VerifyCutover"),
     ("SoakOver", "soaked", "true", "FinalizeGate"),
     ("SoakOver", "soaked", "false", "Soak"),
     ("Finalized", "held", "true", "FinalizeGate"),

@@ -200,6 +200,26 @@ async fn nothing_is_finalized_without_evidence_of_what_comes_before() {
             error.message.ends_with(&format!("no evidence of {item}")),
             "{error}"
         );
+        {
+            let world = stage.parts.world();
+            assert_eq!(world.finalized, 0);
+            assert_eq!(
+                world.count("ChangeResourceRecordSets"),
+                0,
+                "{item}: users moved"
+            );
+            assert_eq!(state(&world.record(), Step::Dns), None);
+        }
+        // Lost on the way: the last step looks once more.
+        let stage = Stage::new().await;
+        let going_off = stage.run(json!({})).await.unwrap_err();
+        assert_eq!(going_off.name, ErrorName::DependencyUnavailable);
+        stage.parts.change_record(take);
+        let error = stage.finish().await.unwrap_err();
+        assert!(
+            error.message.starts_with("MGN FinalizeCutover is refused"),
+            "{error}"
+        );
         let world = stage.parts.world();
         assert_eq!(world.finalized, 0);
         assert_eq!(state(&world.record(), Step::MgnFinalize), None);

@@ -3,6 +3,10 @@
 use landfall_domain::Status;
 use landfall_domain::control::{Order, Purpose};
 use landfall_domain::record::LaunchAction;
+use landfall_domain::request::Retention;
+use landfall_domain::rollback::{HandOver, Progress};
+use rollback::handle;
+use serde_json::{Value, json};
 
 use crate::stage::Stage;
 use crate::world::{self, TARGET};
@@ -120,4 +124,70 @@ async fn after_the_point_of_no_return_an_order_undoes_what_can_be() {
     assert_eq!(hand_over.kept, ["the target instance"]);
     let evidence = &world.events.last().unwrap().1["evidence"];
     assert_eq!(evidence["irreversible"].as_array().unwrap().len(), 1);
+}
+
+/// What the workflow sends once the gate of the rollback was refused.
+fn refused() -> Value {
+    world::event(json!({
+        "action": "freeze",
+        "failure": {"error": "RollbackRequested", "cause": "the users cannot log in", "state": "ClaimMigration"},
+        "caught": {"error": "ApprovalError", "cause": "ann refused the rollback: it works", "state": "RollbackGate"},
+    }))
+}
+
+#[tokio::test]
+async fn a_refused_order_leaves_the_migration_as_it_had_ended() {
+    for before in [Status::Succeeded, Status::Frozen, Status::Failed] {
+        let stage = ordered().await;
+        let known = HandOver {
+            because: "TERMINATE_TARGET: refused".into(),
+            ..HandOver::default()
+        };
+        stage.parts.change_record(|record| {
+            record.control.undoes = Some(before);
+            record.hand_over = Some(known.clone());
+            record.request.policy.retention = Some(Retention {
+                archive_after_days: 7,
+                decommission_source: true,
+            });
+        });
+        let outside = stage.parts.world().outside();
+        // Once more, for an answer that was lost.
+        for _ in 0..2 {
+            let answer = handle(&stage.deps, refused(), world::invocation()).await;
+            let answer = answer.unwrap();
+            assert_eq!(answer["status"], before.as_str());
+            let kept = (before == Status::Succeeded).then_some(7 * 86_400);
+            assert_eq!(answer["plan"]["archiveAfterSeconds"].as_u64(), kept);
+            assert_eq!(answer["plan"]["decommission"].as_bool(), kept.map(|_| true));
+        }
+        let world = stage.parts.world();
+        assert_eq!(world.outside(), outside);
+        assert_eq!(world.event_types(), ["RollbackRefused"]);
+        let detail = &world.events[0].1;
+        assert_eq!(detail["to"], before.as_str());
+        assert!(
+            detail["evidence"]["because"]
+                .as_str()
+                .unwrap()
+                .contains("it works")
+        );
+        let record = world.record();
+        assert_eq!(record.hand_over, Some(known));
+        assert_eq!(record.failure.is_some(), before != Status::Succeeded);
+    }
+}
+
+#[tokio::test]
+async fn a_rollback_that_has_begun_is_never_taken_for_one_that_was_refused() {
+    let stage = ordered().await;
+    stage.parts.change_record(|record| {
+        record.control.undoes = Some(Status::Succeeded);
+        record.rollback = Some(Progress {
+            started_at: world::NOW.into(),
+            ..Progress::default()
+        });
+    });
+    let answer = handle(&stage.deps, refused(), world::invocation()).await;
+    assert_eq!(answer.unwrap()["status"], "FROZEN");
 }

@@ -228,7 +228,7 @@ pub(crate) fn wait(kind: WaitKind) -> Wait {
         held: None,
         intents: Vec::new(),
         claimed_at: None,
-        paused: false,
+        paused_at: None,
         closed: false,
         barred: false,
     }

@@ -1,14 +1,15 @@
-//! Windows: what holds a cutover launch that MGN would take.
+//! Windows and pauses: what holds a launch that MGN would take.
 
 use jiff::{Timestamp, ToSpan as _};
 use landfall_common::state::wave::WaveWindow;
 use landfall_domain::control::Order;
 use landfall_domain::request::Window;
 use landfall_domain::{MigrationRecord, Status};
+use serde_json::json;
 
 use crate::mgn::Server;
-use crate::stage::{Stage, message};
-use crate::support::{Fault, now, record};
+use crate::stage::{Stage, running, tests};
+use crate::support::{Fault, key, now, record, stage_input};
 use crate::tasks::Ended;
 
 /// From 20:00 to 23:00 every day; the tests' time is noon.
@@ -40,34 +41,92 @@ async fn cutover(change: impl FnOnce(&mut MigrationRecord)) -> Stage {
     stage
 }
 
-async fn run(stage: &Stage, request_id: &str, at: Timestamp) -> usize {
-    let bodies = [message("mig-0", "CUTOVER")];
-    stage.run_at(request_id, &bodies, at).await.len()
+/// The message of the workflow's first visit to the launch, or of one after the gate.
+fn visit(number: u32) -> String {
+    let input = json!({
+        "action": "CUTOVER", "retryCount": number * 100, "taskToken": format!("token-{number}"),
+    });
+    stage_input("mig-0", input).to_string()
+}
+
+async fn run(stage: &Stage, request_id: &str, number: u32, at: Timestamp) -> usize {
+    stage.run_at(request_id, &[visit(number)], at).await.len()
+}
+
+/// Whether the launch of a visit was given back to the gate.
+fn given_back(stage: &Stage, number: u32) -> bool {
+    match stage.task(&format!("token-{number}")) {
+        None => false,
+        Some(Ended::Succeeded(output)) => output["held"] == true,
+        Some(Ended::Failed(error, cause)) => panic!("{error}: {cause}"),
+    }
 }
 
 #[tokio::test]
-async fn a_cutover_waits_for_its_window_and_says_so_once() {
+async fn a_cutover_outside_its_window_goes_back_to_its_gate_and_comes_again() {
     let stage = cutover(|record| record.request.policy.window = Some(evenings())).await;
-    assert_eq!(run(&stage, "request-1", now()).await, 1);
-    assert_eq!(run(&stage, "request-2", now() + 1.hours()).await, 1);
-    let held = stage.aws.record("mig-0").await;
-    assert_eq!(held.status, Status::AwaitingWindow);
-    assert_eq!(held.held_from, Some(Status::ReadyForCutover));
-    let why = held.held.unwrap();
-    assert_eq!(why.code, "OUTSIDE_WINDOW");
-    assert!(
-        why.message.contains("opens at 2026-11-21 20:00 UTC"),
-        "{why:?}"
-    );
-    assert_eq!(stage.aws.happened("mig-0").await, ["SwitchHeld"]);
+    for request in ["request-1", "request-2"] {
+        assert_eq!(run(&stage, request, 0, now()).await, 0);
+        assert!(given_back(&stage, 0));
+    }
+    let record = stage.aws.record("mig-0").await;
+    assert_eq!(record.status, Status::ReadyForCutover);
+    assert!(stage.aws.happened("mig-0").await.is_empty());
     assert_eq!(stage.aws.calls.count("StartCutover"), 0);
 
-    assert_eq!(run(&stage, "request-3", now() + 8.hours()).await, 0);
+    // A day later, for the time in which a launch gets its turn begins anew.
+    let evening = now() + 32.hours();
+    assert_eq!(run(&stage, "request-3", 1, evening).await, 0);
     let started = stage.aws.record("mig-0").await;
     assert_eq!((started.status, started.held), (Status::CuttingOver, None));
-    let happened = ["SwitchHeld", "SwitchContinued", "CutoverLaunchStarted"];
-    assert_eq!(stage.aws.happened("mig-0").await, happened);
+    assert_eq!(stage.aws.happened("mig-0").await, ["CutoverLaunchStarted"]);
+    // The first visit's message once more, and the second's.
+    for number in [0, 1] {
+        assert_eq!(run(&stage, "request-4", number, evening).await, 0);
+    }
     assert_eq!(stage.aws.calls.count("StartCutover"), 1);
+}
+
+#[tokio::test]
+async fn a_launch_that_missed_its_turn_while_nothing_was_open_goes_back_too() {
+    let stage = cutover(|record| record.request.policy.window = Some(evenings())).await;
+    let busy = running("mgnjob-other", 200);
+    stage.account.lock().unwrap().jobs.push(busy);
+    // In its window it waits for MGN's quota.
+    assert_eq!(run(&stage, "request-1", 0, now() + 10.hours()).await, 1);
+    assert!(!given_back(&stage, 0));
+    assert_eq!(run(&stage, "request-2", 0, now() + 23.hours()).await, 0);
+    assert!(given_back(&stage, 0));
+}
+
+#[tokio::test]
+async fn a_paused_cutover_goes_back_to_its_gate_and_a_paused_test_stays_in_the_queue() {
+    let stage = cutover(|record| record.control.paused = Some(order())).await;
+    assert_eq!(run(&stage, "request-1", 0, now()).await, 0);
+    assert!(given_back(&stage, 0));
+
+    let stage = Stage::ready(1).await;
+    stage
+        .aws
+        .change("mig-0", |record| record.control.paused = Some(order()))
+        .await;
+    assert_eq!(stage.run("request-1", &tests(1)).await.len(), 1);
+    assert_eq!(stage.task("token-mig-0"), None);
+    stage
+        .aws
+        .change("mig-0", |record| record.control.paused = None)
+        .await;
+    // Past the time for its turn, which stood still.
+    let resumed = now() + 48.hours();
+    let store = stage.aws.store();
+    store.resume_waits(&key("mig-0"), resumed).await.unwrap();
+    assert!(
+        stage
+            .run_at("request-2", &tests(1), resumed)
+            .await
+            .is_empty()
+    );
+    assert_eq!(stage.aws.happened("mig-0").await, ["TestLaunchStarted"]);
 }
 
 #[tokio::test]
@@ -86,12 +145,8 @@ async fn a_wave_s_window_counts_beside_the_request_s() {
     };
     let store = stage.aws.store();
     assert!(store.set_wave_window(&wave).await.unwrap());
-    assert_eq!(run(&stage, "request-1", now() + 8.hours()).await, 1);
-    let why = stage.aws.record("mig-0").await.held.unwrap();
-    assert!(
-        why.message.contains("the window of wave wave-3 is shut"),
-        "{why:?}"
-    );
+    run(&stage, "request-1", 0, now() + 8.hours()).await;
+    assert!(given_back(&stage, 0));
 
     // Somebody who has not seen that one does not replace it.
     assert!(!store.set_wave_window(&wave).await.unwrap());
@@ -103,24 +158,8 @@ async fn a_wave_s_window_counts_beside_the_request_s() {
         store.wave_window("default", "wave-3").await.unwrap(),
         Some(wave)
     );
-    assert_eq!(run(&stage, "request-2", now() + 8.hours()).await, 0);
+    assert_eq!(run(&stage, "request-2", 1, now() + 8.hours()).await, 0);
     assert_eq!(stage.aws.calls.count("StartCutover"), 1);
-}
-
-#[tokio::test]
-async fn a_window_that_is_over_for_good_fails_the_launch() {
-    let once = Window {
-        recurrence: None,
-        ..evenings()
-    };
-    let stage = cutover(|record| record.request.policy.window = Some(once)).await;
-    assert_eq!(run(&stage, "request-1", now()).await, 0);
-    let Some(Ended::Failed(error, cause)) = stage.task("token-mig-0") else {
-        panic!("the task goes on")
-    };
-    assert_eq!(error, "CutoverError");
-    assert!(cause.contains("WINDOW_NEVER_OPENS"), "{cause}");
-    assert_eq!(stage.aws.calls.count("StartCutover"), 0);
 }
 
 #[tokio::test]
@@ -128,8 +167,8 @@ async fn every_call_of_a_launch_that_is_held_may_fail_and_it_is_started_once_in_
     let windowed = |record: &mut MigrationRecord| record.request.policy.window = Some(evenings());
     let calls = {
         let stage = cutover(windowed).await;
-        run(&stage, "request-1", now()).await;
-        run(&stage, "request-2", now() + 8.hours()).await;
+        run(&stage, "request-1", 0, now()).await;
+        run(&stage, "request-2", 1, now() + 8.hours()).await;
         stage.aws.calls.made()
     };
     for (nth, call) in calls.iter().enumerate() {
@@ -140,17 +179,23 @@ async fn every_call_of_a_launch_that_is_held_may_fail_and_it_is_started_once_in_
             let stage = cutover(windowed).await;
             stage.aws.calls.fail_nth(nth, fault);
             let case = format!("call {nth} {call} {fault:?}");
-            for (turn, minutes) in [0, 1, 480, 482, 484].into_iter().enumerate() {
-                // The same invocation ID: its own lease is no obstacle.
-                let at = now() + i64::from(minutes).minutes();
-                let again = run(&stage, "request-1", at).await;
-                assert!(turn > 1 || again == 1, "{case}: started outside its window");
+            // The same invocation ID: its own lease is no obstacle.
+            for minutes in [0, 1, 2] {
+                run(&stage, "request-1", 0, now() + i64::from(minutes).minutes()).await;
+            }
+            assert!(given_back(&stage, 0), "{case}");
+            assert!(
+                stage.jobs().is_empty(),
+                "{case}: started outside its window"
+            );
+            for minutes in [480, 482, 484] {
+                run(&stage, "request-1", 1, now() + i64::from(minutes).minutes()).await;
             }
             let record = stage.aws.record("mig-0").await;
             assert_eq!(record.status, Status::CuttingOver, "{case}");
             assert_eq!(stage.jobs().len(), 1, "{case}");
-            let happened = ["SwitchHeld", "SwitchContinued", "CutoverLaunchStarted"];
-            assert_eq!(stage.aws.happened("mig-0").await, happened, "{case}");
+            let happened = stage.aws.happened("mig-0").await;
+            assert_eq!(happened, ["CutoverLaunchStarted"], "{case}");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Whether the cutover window leaves room for the switch.
 
 use jiff::{SignedDuration, Timestamp};
-use landfall_domain::calendar::around;
 use landfall_domain::calendar::window::Opening;
 use landfall_domain::request::MigrationRequest;
 use landfall_domain::{Finding, WorkflowPlan};
@@ -16,7 +15,7 @@ pub(super) fn check(request: &MigrationRequest, now: Timestamp) -> Option<Findin
     // One that cannot be read was refused with the message.
     let opening = Opening::of(window).ok()?;
     let found = serde_json::to_value(window).unwrap_or_default();
-    if !opening.spans(around(now)).iter().any(|span| span.to > now) {
+    if !opening.opens(now) {
         let message = "the cutover window does not open any more within a year.";
         return Some(
             Finding::blocking("WINDOW_NEVER_OPENS", "/policy/window", message)

@@ -62,7 +62,7 @@ impl StateStore {
         applied(update.err(), "UpdateItem")
     }
 
-    /// Opens a closed launch for a later try of its state: pending again, or with its job where it has one.
+    /// Opens a closed launch for a later try of its state: pending again as if it were new, or with its job where it has one.
     async fn reopen_launch(&self, there: &Wait, wait: &Wait) -> Result<bool, StageError> {
         let phase = match there.job_id {
             Some(_) => Phase::Waiting,
@@ -71,13 +71,15 @@ impl StateStore {
         let update = self
             .update_wait(wait)
             .update_expression(
-                "SET taskToken = :token, retryCount = :retry, waitKey = :phase, dueAt = :due REMOVE closed, expiresAt",
+                "SET taskToken = :token, retryCount = :retry, waitKey = :phase, dueAt = :due, createdAt = :created \
+                 REMOVE closed, expiresAt, held, pausedAt",
             )
             .condition_expression("closed = :yes AND attribute_not_exists(barred) AND retryCount < :retry")
             .expression_attribute_values(":token", text(&wait.task_token))
             .expression_attribute_values(":retry", number(wait.retry_count))
             .expression_attribute_values(":phase", text(phase.as_str()))
             .expression_attribute_values(":due", text(&wait.due_at))
+            .expression_attribute_values(":created", text(&wait.created_at))
             .expression_attribute_values(":yes", AttributeValue::Bool(true))
             .send()
             .await;

@@ -137,7 +137,7 @@ impl StateStore {
         change: &Change,
         now: Timestamp,
     ) -> Result<(MigrationRecord, Detail), StageError> {
-        if change.to != record.status {
+        if change.to != record.status && !record.may_stand_as(change.to) {
             record
                 .status
                 .transition_to(change.to)

@@ -165,9 +165,9 @@ pub struct Wait {
     /// Why a launch has not been started yet, as a code; the record has the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
-    /// Whether an operator has paused its migration: nothing that it leads to is begun.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub paused: bool,
+    /// Since when an operator has its migration paused: nothing that it leads to is begun, and its time stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<String>,
     /// Whether its token was used; only launches are kept after that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
@@ -226,7 +226,7 @@ impl Wait {
             claimed_at: None,
             job_id: None,
             held: None,
-            paused: record.control.paused.is_some(),
+            paused_at: record.control.paused.as_ref().map(|_| now.to_string()),
             closed: false,
             barred: false,
         }
@@ -254,6 +254,16 @@ impl Wait {
     /// Whether its deadline has passed. An unreadable one never comes.
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         self.due_at.parse::<Timestamp>().is_ok_and(|due| due < now)
+    }
+
+    /// When it is due, had its time stood still from one instant until another.
+    fn due_after(&self, since: &str, now: Timestamp) -> String {
+        let (due, since) = (self.due_at.parse::<Timestamp>(), since.parse::<Timestamp>());
+        let (Ok(due), Ok(since)) = (due, since) else {
+            return self.due_at.clone();
+        };
+        let later = due.checked_add(now.duration_since(since));
+        later.unwrap_or(Timestamp::MAX).to_string()
     }
 
     pub(super) fn sk(&self) -> String {
@@ -355,19 +365,33 @@ impl StateStore {
         Ok(waits)
     }
 
-    /// Pauses the open waits of a migration, or lets them go on.
-    pub async fn pause_waits(&self, key: &Key, paused: bool) -> Result<(), StageError> {
+    /// Pauses the open waits of a migration from now on; what is paused already stays so since then.
+    pub async fn pause_waits(&self, key: &Key, now: Timestamp) -> Result<(), StageError> {
         for wait in self.waits_of(key).await? {
             let update = self
                 .update_wait(&wait)
-                .condition_expression("attribute_exists(waitKey)");
-            let update = if paused {
-                update
-                    .update_expression("SET paused = :yes")
-                    .expression_attribute_values(":yes", AttributeValue::Bool(true))
-            } else {
-                update.update_expression("REMOVE paused")
+                .update_expression("SET pausedAt = :now")
+                .condition_expression(
+                    "attribute_exists(waitKey) AND attribute_not_exists(pausedAt)",
+                )
+                .expression_attribute_values(":now", text(&now.to_string()));
+            applied(update.send().await.err(), "UpdateItem")?;
+        }
+        Ok(())
+    }
+
+    /// Lets the paused waits of a migration go on, with as much time as they had left.
+    pub async fn resume_waits(&self, key: &Key, now: Timestamp) -> Result<(), StageError> {
+        for wait in self.waits_of(key).await? {
+            let Some(since) = &wait.paused_at else {
+                continue;
             };
+            let update = self
+                .update_wait(&wait)
+                .update_expression("SET dueAt = :due REMOVE pausedAt")
+                .condition_expression("attribute_exists(waitKey) AND pausedAt = :since")
+                .expression_attribute_values(":since", text(since))
+                .expression_attribute_values(":due", text(&wait.due_after(since, now)));
             applied(update.send().await.err(), "UpdateItem")?;
         }
         Ok(())

@@ -85,6 +85,12 @@ impl Opening {
         Spans::of(spans.filter(|span| span.to > within.from).collect())
     }
 
+    /// Whether it is open or opens within [`HORIZON`](super::HORIZON).
+    pub fn opens(&self, now: Timestamp) -> bool {
+        let spans = self.spans(super::around(now));
+        spans.iter().any(|span| span.to > now)
+    }
+
     /// The zone whose clock it keeps to.
     pub fn zone(&self) -> &TimeZone {
         &self.zone

@@ -19,6 +19,11 @@ pub struct Evidence {
     pub evidence: Value,
 }
 
+/// What must stand before the users are moved.
+pub fn beforehand(record: &MigrationRecord) -> Vec<Evidence> {
+    vec![verified(record), soaked(record), approved(record)]
+}
+
 /// Every item, in the order of the night.
 pub fn guard(record: &MigrationRecord) -> Vec<Evidence> {
     let steps = [
@@ -27,7 +32,7 @@ pub fn guard(record: &MigrationRecord) -> Vec<Evidence> {
         (Step::TargetSealed, false),
         (Step::SourcePowerOff, false),
     ];
-    let mut items = vec![verified(record), soaked(record), approved(record)];
+    let mut items = beforehand(record);
     items.extend(steps.map(|(step, unasked)| of_step(record, step, unasked)));
     items
 }

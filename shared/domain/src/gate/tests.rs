@@ -195,7 +195,7 @@ fn others_are_asked_once_and_count_from_then_on() {
         Verdict::Waiting { until: at(60) }
     );
     assert_eq!(judge(&rules, &gate, at(60)), Verdict::Escalate);
-    gate.escalated_at = Some("x".into());
+    gate.escalated_at = Some(at(60).to_string());
     assert_eq!(judge(&rules, &gate, at(60)), Verdict::Granted);
     gate.answers.clear();
     let end = at(i64::from(DEFAULT_DEADLINE_SECONDS));
@@ -203,6 +203,28 @@ fn others_are_asked_once_and_count_from_then_on() {
         judge(&rules, &gate, at(60)),
         Verdict::Waiting { until: end }
     );
+}
+
+#[test]
+fn each_rule_asks_its_others_in_its_own_time() {
+    let escalating = |name: &str, seconds: u32, other: &str| ApprovalRule {
+        escalate_after_seconds: Some(seconds),
+        escalate_to: vec![user(other)],
+        ..rule(&[name], 1)
+    };
+    let rules = [
+        escalating("ann", 60, "carol"),
+        escalating("bob", 600, "dave"),
+    ];
+    let mut gate = gate(&[("carol", true), ("dave", true)]);
+    assert_eq!(judge(&rules, &gate, at(60)), Verdict::Escalate);
+    gate.escalated_at = Some(at(61).to_string());
+    assert!(is_escalated(&rules[0], &gate) && !is_escalated(&rules[1], &gate));
+    let until = at(600);
+    assert_eq!(judge(&rules, &gate, at(61)), Verdict::Waiting { until });
+    assert_eq!(judge(&rules, &gate, at(600)), Verdict::Escalate);
+    gate.escalated_at = Some(at(600).to_string());
+    assert_eq!(judge(&rules, &gate, at(600)), Verdict::Granted);
 }
 
 #[test]

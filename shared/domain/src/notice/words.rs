@@ -96,12 +96,14 @@ pub(super) const fn words(event: Event) -> (Level, &'static str, &'static str) {
             "an operator has asked for a rollback",
             "What the last attempt has done is undone next.",
         ),
-        Event::RollbackStarted => (Bad, "the rollback has begun", ""),
-        Event::RollbackCompleted => (
+        Event::EmergencyOrdered => (Bad, "EMERGENCY: the rollback asks nobody any more", ""),
+        Event::RollbackRefused => (
             Note,
-            "the rollback is done: everything is as it was before",
-            "",
+            "the rollback was refused, and nothing was touched",
+            "The migration stands as it had ended before.",
         ),
+        Event::RollbackStarted => (Bad, "the rollback has begun", ""),
+        Event::RollbackCompleted => (Note, "the rollback is done", ""),
         Event::RollbackFailed => (Bad, "a step of the rollback failed", ""),
         Event::MigrationSucceeded => (Good, "the migration has succeeded", ""),
         Event::MigrationFailed => (

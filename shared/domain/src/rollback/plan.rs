@@ -131,7 +131,9 @@ fn kept(plan: &mut RollbackPlan, record: &MigrationRecord) {
             wave.id, wave.previous
         ));
     }
-    if done.agent_command.is_some() && !record.request.policy.rollback.stops_replication() {
+    // FinalizeCutover has ended the replication.
+    let replicates = done.agent_command.is_some() && done.finalized_at.is_none();
+    if replicates && !record.request.policy.rollback.stops_replication() {
         kept.push(
             "the replication agent, so that a resubmission needs no new full sync".to_owned(),
         );

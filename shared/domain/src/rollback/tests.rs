@@ -48,6 +48,9 @@ fn an_installed_agent_is_kept_and_said_so() {
     });
     assert!(plan(&record).compensations.is_empty());
     assert_eq!(plan(&record).kept.len(), 1);
+    // MGN's FinalizeCutover has ended what it is there for.
+    record.done.finalized_at = Some("2026-11-21T11:30:00Z".into());
+    assert_eq!(plan(&record).kept, ["the target instance"]);
 }
 
 #[test]

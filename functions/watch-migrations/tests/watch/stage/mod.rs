@@ -268,7 +268,7 @@ fn wait(id: &str, kind: WaitKind) -> Wait {
         held: None,
         intents: Vec::new(),
         claimed_at: None,
-        paused: false,
+        paused_at: None,
         closed: false,
         barred: false,
     }
