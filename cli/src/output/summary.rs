@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use landfall_domain::finalize::{self, State};
 use landfall_domain::outage::Outage;
 use landfall_domain::record::{CallbackDelivery, Failure, Launch};
 use landfall_domain::replication::stall::{Stall, advice};
-use landfall_domain::{Finding, MigrationRecord};
+use landfall_domain::{Finding, MigrationRecord, Status, WorkflowPlan};
 
 use super::rows::Row;
-use super::text::{Palette, clean, duration, seconds_since};
+use super::text::{Palette, clean, duration, moment, seconds_since};
 use super::wave::outage;
 
 pub(super) fn heading(
@@ -67,7 +67,7 @@ pub(super) fn heading(
             );
         }
         if let Some(eta) = &progress.eta {
-            let _ = write!(text, ", done by {eta} as MGN reckons");
+            let _ = write!(text, ", done by {} as MGN reckons", moment(eta));
         }
         field("replication", text);
         if let Some(stall) = &progress.stall {
@@ -108,20 +108,20 @@ fn people(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
         if let Some(order) = order {
             field(
                 name,
-                format!("by {} at {}: {}", order.by, order.at, order.reason),
+                format!("by {} at {}: {}", order.by, moment(&order.at), order.reason),
             );
         }
     }
     for gate in &record.gates {
         let stands = match (&gate.granted_at, &gate.refused_at) {
             (Some(at), _) if gate.answers.is_empty() => {
-                format!("passed {at}, nobody was to be asked")
+                format!("passed {}, nobody was to be asked", moment(at))
             }
-            (Some(at), _) => format!("granted {at}"),
-            (None, Some(at)) => format!("refused {at}"),
+            (Some(at), _) => format!("granted {}", moment(at)),
+            (None, Some(at)) => format!("refused {}", moment(at)),
             (None, None) => format!(
                 "asks since {}; answer with landfall approve or deny {} --gate {}",
-                gate.opened_at,
+                moment(&gate.opened_at),
                 record.migration_id,
                 gate.gate.as_str()
             ),
@@ -137,7 +137,9 @@ fn people(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
                 "",
                 format!(
                     "{} {word} {}: {}{change}",
-                    answer.by, answer.at, answer.reason
+                    answer.by,
+                    moment(&answer.at),
+                    answer.reason
                 ),
             );
         }
@@ -147,10 +149,16 @@ fn people(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
 /// The soak, the outage, the steps of finalize with what they have seen, and what became of the source.
 fn night(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
     if let Some(soak) = &record.done.soak {
-        let text = format!(
+        let mut text = format!(
             "round {} of {}, since {}",
-            soak.round, soak.rounds, soak.started_at
+            soak.round,
+            soak.rounds,
+            moment(&soak.started_at)
         );
+        let whole = record.request.policy.soak_seconds.unwrap_or(0);
+        if let (false, Some(end)) = (soak.is_over(), later(&soak.started_at, whole)) {
+            let _ = write!(text, ", until about {end}");
+        }
         field("soak", text);
     }
     if Outage::of(record).is_some() {
@@ -162,7 +170,7 @@ fn night(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
             State::Done => "done",
             State::Left => "left",
         };
-        let text = format!("{} {state} {}", note.step.as_str(), note.at);
+        let text = format!("{} {state} {}", note.step.as_str(), moment(&note.at));
         field("finalize", text);
     }
     if !record.done.finalize.is_empty() && record.done.finalized_at.is_none() {
@@ -174,8 +182,8 @@ fn night(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
     }
     if let Some(gone) = &record.done.decommission {
         let text = match gone.state {
-            State::Done => format!("deleted {}", gone.at),
-            _ => format!("being deleted since {}", gone.at),
+            State::Done => format!("deleted {}", moment(&gone.at)),
+            _ => format!("being deleted since {}", moment(&gone.at)),
         };
         field("source", text);
     }
@@ -187,8 +195,34 @@ fn night(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
         );
     }
     if let Some(at) = &record.done.archived_at {
-        field("archived", format!("in MGN since {at}"));
+        field("archived", format!("in MGN since {}", moment(at)));
     }
+    retention(field, record);
+}
+
+/// What is still to come after a success.
+fn retention(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
+    let left = WorkflowPlan::after_success(record);
+    let over = record
+        .ended_at
+        .as_deref()
+        .filter(|_| record.status == Status::Succeeded);
+    let end = over.and_then(|ended| later(ended, left.archive_after_seconds));
+    if let (Some(end), 1..) = (end, left.archive_after_seconds) {
+        let then = if left.decommission {
+            "then people are asked whether the source goes, and MGN archives its server"
+        } else {
+            "then MGN archives the source server"
+        };
+        field("retention", format!("until {end}, {then}"));
+    }
+}
+
+/// So many seconds after an RFC 3339 time.
+fn later(at: &str, seconds: u32) -> Option<String> {
+    let at: Timestamp = at.parse().ok()?;
+    let later = at.checked_add(SignedDuration::from_secs(i64::from(seconds)));
+    Some(moment(&later.ok()?.to_string()))
 }
 
 /// A stall, with what a person should look at.
@@ -199,7 +233,11 @@ pub(super) fn stalled(stall: &Stall) -> String {
         times => format!(", asked {times} times to begin again"),
     };
     let remedy = advice(&stall.error).remedy;
-    format!("{} since {}{asked}. {remedy}", stall.error, stall.since)
+    format!(
+        "{} since {}{asked}. {remedy}",
+        stall.error,
+        moment(&stall.since)
+    )
 }
 
 fn told(callback: &CallbackDelivery) -> String {
@@ -211,7 +249,10 @@ fn told(callback: &CallbackDelivery) -> String {
                 1 => "1 try".to_owned(),
                 tries => format!("{tries} tries"),
             };
-            format!("not delivered yet, after {tries}: {outcome}; the next one at {at}")
+            format!(
+                "not delivered yet, after {tries}: {outcome}; the next one at {}",
+                moment(at)
+            )
         }
         (None, false) => format!(
             "NOT delivered: {outcome}. `landfall callbacks redeliver {}` sends it again.",
@@ -223,7 +264,7 @@ fn told(callback: &CallbackDelivery) -> String {
 fn launched(launch: &Launch) -> String {
     let instance = launch.instance_id.as_deref().unwrap_or("no instance yet");
     let verified = match &launch.verified_at {
-        Some(at) => format!("verified {at}"),
+        Some(at) => format!("verified {}", moment(at)),
         None => "not verified".to_owned(),
     };
     format!("{}, {instance}, {verified}", launch.job_id)

@@ -29,6 +29,12 @@ pub fn between(from: &str, to: &str) -> String {
         .map_or_else(|| "?".to_owned(), duration)
 }
 
+/// An RFC 3339 time in whole seconds; what is no time stays as it is.
+pub fn moment(at: &str) -> String {
+    at.parse::<Timestamp>()
+        .map_or_else(|_| at.to_owned(), |at| format!("{at:.0}"))
+}
+
 /// Foreign text (MGN's raw errors, callers' names) without the control characters that could drive a terminal.
 pub fn clean(text: &str) -> String {
     text.chars()

@@ -8,7 +8,7 @@ use landfall_domain::outage::Outage;
 use landfall_domain::{MigrationRecord, finalize};
 
 use super::summary::{failed, findings, heading};
-use super::text::{Palette, between, clean};
+use super::text::{Palette, between, clean, moment};
 
 /// Everything known of a migration.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ impl Story {
             let _ = writeln!(
                 out,
                 "  {}  {}  correlation {}",
-                rejection.rejected_at,
+                moment(&rejection.rejected_at),
                 palette.bad(&rejection.reason),
                 rejection.correlation_id
             );
@@ -110,7 +110,7 @@ impl Story {
             if detail.attempt != attempt {
                 attempt = detail.attempt;
                 began = &detail.occurred_at;
-                let _ = writeln!(out, "  attempt {attempt}, {began}");
+                let _ = writeln!(out, "  attempt {attempt}, {}", moment(began));
             }
             let status = match detail.from {
                 Some(from) if from != detail.to => format!("{from} → {}", detail.to),

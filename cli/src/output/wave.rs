@@ -8,7 +8,7 @@ use landfall_domain::{MigrationRecord, Status};
 
 use super::rows::Row;
 use super::table::{self, Cell};
-use super::text::{Palette, duration};
+use super::text::{Palette, duration, moment};
 
 /// The migrations of a wave, by ID.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ pub(super) fn outage(record: &MigrationRecord) -> String {
         None => "-".to_owned(),
         Some(outage) => match outage.outage_seconds {
             Some(spent) => seconds(spent),
-            None => format!("since {}", outage.quiesced_at),
+            None => format!("since {}", moment(&outage.quiesced_at)),
         },
     }
 }
