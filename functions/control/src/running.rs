@@ -79,6 +79,12 @@ impl Task<'_> {
         // Noted before MGN is asked: whether it has done it is known only afterwards.
         let begun = finalize::note(&record.done, finalize::Step::MgnFinalize).is_some();
         if begun || record.done.finalized_at.is_some() {
+            // Nobody would come to its end, had the execution been stopped or died.
+            record = match self.freeze_if_gone(record).await? {
+                Ok(record) if record.status.is_end() => return Ok(Ok(record)),
+                Ok(record) => record,
+                conflict => return Ok(conflict),
+            };
             let why = String::from(" and MGN finalizes it: the point of no return is passed");
             return Err(forbidden(
                 &record,
@@ -119,11 +125,17 @@ impl Task<'_> {
             return Ok(Ok(record));
         }
         // Nobody would ever see the order, had the execution been stopped in the middle of a stage.
+        self.freeze_if_gone(record).await
+    }
+
+    /// Freezes the migration where its execution has ended and it has not.
+    async fn freeze_if_gone(&self, record: MigrationRecord) -> Outcome {
         let (deps, now) = (self.deps, self.invocation.now);
         outcome(Box::pin(tasks::freeze_if_gone(&deps.journal, &deps.sfn, record, now)).await)
     }
 
-    /// The order to undo an ended attempt once more: starts what was lost, or stops asking people.
+    /// The order to undo an ended attempt once more: starts what was lost, or stops asking people. One whose execution has
+    /// ended is frozen, and may then be ordered anew.
     pub(crate) async fn urge(&self, mut record: MigrationRecord) -> Outcome {
         if self.emergency && record.control.emergency.is_none() {
             record.control.emergency = Some(self.order.clone());
@@ -139,8 +151,12 @@ impl Task<'_> {
                 self.deps.look_again(&wait, self.invocation.now).await?;
             }
         }
-        self.announce(store.require(&key).await?, EventType::RollbackRequested)
-            .await
+        match self.freeze_if_gone(store.require(&key).await?).await? {
+            Ok(record) if !record.status.is_end() => {
+                self.announce(record, EventType::RollbackRequested).await
+            }
+            ended => Ok(ended),
+        }
     }
 
     /// Fails the task that waits. The rollback closes the wait itself: a launch may be under way.

@@ -263,6 +263,28 @@ async fn past_the_point_of_no_return_nothing_is_cancelled() {
 }
 
 #[tokio::test]
+async fn what_no_execution_drives_any_more_is_frozen_by_an_order_and_undone_by_the_next() {
+    for (order, undoes) in [("cancel", false), ("rollback", false), ("rollback", true)] {
+        let stage = Stage::new(Status::Finalizing, None).await;
+        let change = |record: &mut MigrationRecord| {
+            if undoes {
+                record.purpose = Purpose::Rollback;
+            } else {
+                record.done.finalized_at = Some(now().to_string());
+            }
+        };
+        stage.aws.change("mig-1", change).await;
+        let arn = stage.record().await.execution_arn.unwrap();
+        let died = Ended::Failed("FAILED".to_owned(), String::new());
+        stage.tasks.lock().unwrap().insert(arn, died);
+        let (code, said) = stage.order(order, false).await;
+        assert_eq!((code, &said["status"]), (200, &json!("FROZEN")), "{said}");
+        let (code, said) = stage.order("rollback", false).await;
+        assert_eq!((code, &said["attempt"]), (200, &json!(2)), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn undoing_an_end_takes_over_what_was_done_and_a_retry_does_not() {
     let stage = Stage::new(Status::Succeeded, None).await;
     assert_eq!(stage.order("rollback", false).await.0, 200);
