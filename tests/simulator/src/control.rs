@@ -98,8 +98,12 @@ async fn dispatch(
             Ok(json!({ "released": held }))
         }
         ("DELETE", "faults") => {
-            sim.world().faults.clear();
-            Ok(json!([]))
+            let mut world = sim.world();
+            match query.iter().find(|(name, _)| name == "server") {
+                Some((_, server)) => world.faults.clear_of(server),
+                None => world.faults.clear(),
+            }
+            Ok(json!(world.faults.rules()))
         }
         ("GET", "switches") => Ok(sim.world().switches.listing()),
         ("POST", "switches") => {

@@ -164,6 +164,14 @@ impl Faults {
         self.armed.clear();
     }
 
+    /// Forgets the rules that name this server, and leaves the others.
+    pub fn clear_of(&mut self, server: &str) {
+        self.armed.retain(|armed| {
+            let named = armed.rule.server.as_ref();
+            named.is_none_or(|names| !names.each().iter().any(|name| name == server))
+        });
+    }
+
     /// From now on the dice fall as this seed says: the nth call that a rule may meet is met or not by the seed, the
     /// rule's number and n alone, whatever is called beside it.
     pub fn throw_by(&mut self, seed: u64) {

@@ -57,6 +57,24 @@ fn a_rule_meets_as_many_calls_as_it_says() {
 }
 
 #[test]
+fn the_rules_of_one_server_are_forgotten_and_no_others() {
+    let throttle = |server: Value| json!({"service": "mgn", "kind": "throttle", "server": server});
+    let mut faults = faults(&[
+        throttle(json!("vm-1")),
+        throttle(json!(["vm-2", "vm-1"])),
+        throttle(json!("vm-2")),
+        json!({"service": "ssm", "kind": "throttle"}),
+    ]);
+    faults.clear_of("vm-1");
+    let left: Vec<_> = faults
+        .rules()
+        .iter()
+        .map(|rule| json!(rule.server))
+        .collect();
+    assert_eq!(left, [json!("vm-2"), Value::Null]);
+}
+
+#[test]
 fn a_rule_for_any_call_leaves_events_alone() {
     let mut faults = faults(&[json!({"kind": "error", "error": "ConflictException"})]);
     assert!(meet(&mut faults, "events", "MGN Source Server Launch Result").is_none());
