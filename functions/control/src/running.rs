@@ -5,6 +5,7 @@ use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_common::state::{Change, Key};
 use landfall_domain::control::Purpose;
 use landfall_domain::finalize;
+use landfall_domain::gate::Gate;
 use landfall_domain::{EventType, MigrationRecord, StageError};
 use landfall_tasks as tasks;
 use serde_json::json;
@@ -76,9 +77,10 @@ impl Task<'_> {
             let why = " and undoes an attempt that has ended";
             return Err(forbidden(&record, why, "A rollback is not cancelled."));
         }
-        // Noted before MGN is asked: whether it has done it is known only afterwards.
+        // Noted before MGN is asked: whether it has done it is known only afterwards, at the latest when the rollback looks.
         let begun = finalize::note(&record.done, finalize::Step::MgnFinalize).is_some();
-        if begun || record.done.finalized_at.is_some() {
+        let refused = record.rollback.is_some() || record.gate(Gate::Rollback).is_some();
+        if begun && !refused || record.done.finalized_at.is_some() {
             // Nobody would come to its end, had the execution been stopped or died.
             record = match self.freeze_if_gone(record).await? {
                 Ok(record) if record.status.is_end() => return Ok(Ok(record)),

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use control::{Deps, handle};
 use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_domain::control::Purpose;
+use landfall_domain::finalize::{self, State, Step};
 use landfall_domain::record::{LaunchTemplateChange, TestEvidence};
 use landfall_domain::{MigrationRecord, Status};
 use landfall_gates::Gates;
@@ -248,18 +249,32 @@ async fn a_switch_goes_on_outside_its_window_when_somebody_says_so() {
 
 #[tokio::test]
 async fn past_the_point_of_no_return_nothing_is_cancelled() {
-    let stage = Stage::new(Status::Finalizing, None).await;
-    let at = now().to_string();
-    stage
-        .aws
-        .change("mig-1", |record| record.done.finalized_at = Some(at))
-        .await;
-    let (code, said) = stage.order("cancel", false).await;
-    assert_eq!(
-        (code, &said["finding"]["code"]),
-        (409, &json!("STATUS_FORBIDS"))
-    );
-    assert!(stage.record().await.control.cancel.is_none());
+    let at = now();
+    // MGN has finalized; it may have; it has not, and people are asked about the rollback.
+    for (done, asked, code) in [(true, false, 409), (false, false, 409), (false, true, 200)] {
+        let stage = Stage::new(Status::Finalizing, None).await;
+        let begun = |record: &mut MigrationRecord| {
+            finalize::set(
+                &mut record.done,
+                Step::MgnFinalize,
+                State::Begun,
+                json!({}),
+                at,
+            );
+            record.done.finalized_at = done.then(|| at.to_string());
+            let gate = json!({"gate": "rollback", "openedAt": at.to_string()});
+            let gate = asked.then(|| serde_json::from_value(gate).unwrap());
+            record.gates.extend(gate);
+        };
+        stage.aws.change("mig-1", begun).await;
+        let (status, said) = stage.order("rollback", true).await;
+        assert_eq!(status, code, "{said}");
+        let control = stage.record().await.control;
+        assert_eq!(
+            (control.cancel.is_some(), control.emergency.is_some()),
+            (asked, asked)
+        );
+    }
 }
 
 #[tokio::test]
