@@ -10,6 +10,7 @@
 )]
 
 pub mod account;
+pub mod breakpoint;
 pub mod deployed;
 pub mod exposed;
 pub mod listener;
@@ -24,6 +25,7 @@ pub mod table;
 #[cfg(target_os = "linux")]
 pub mod worker;
 pub mod workflow;
+pub mod zone;
 
 pub use account::Place;
 pub use migration::Migration;

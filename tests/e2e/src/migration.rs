@@ -53,6 +53,22 @@ impl Migration {
         .await
     }
 
+    /// Waits until its record is as it is wanted.
+    pub async fn until(
+        &self,
+        deadline: Duration,
+        what: &str,
+        there: impl Fn(&MigrationRecord) -> bool,
+    ) -> MigrationRecord {
+        let what = format!("{} {what}", self.key);
+        poll_for(deadline, &what, async || match self.record().await {
+            Some(record) if there(&record) => Ok(record),
+            Some(record) => Err(format!("{} {:?}", record.status, record.failure)),
+            None => Err("no record".to_owned()),
+        })
+        .await
+    }
+
     /// Its history, whose chain of hashes holds.
     pub async fn history(&self) -> Vec<HistoryEntry> {
         let history = self.stack.store.history(&self.key).await.expect("history");

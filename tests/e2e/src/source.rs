@@ -56,6 +56,29 @@ impl Source {
         self
     }
 
+    /// With a platform that switches its power: Azure, which is signed in to with a secret of its own.
+    pub async fn in_azure(self, stack: &Stack) -> Self {
+        let secret = format!("landfall/source/{}", self.id());
+        let create = stack.secrets.create_secret().name(&secret);
+        let create = create.secret_string(
+            r#"{"tenantId": "t", "clientId": "c", "clientSecret": "simulated-azure"}"#,
+        );
+        create.send().await.expect("CreateSecret");
+        let control = json!({
+            "kind": "azure", "endpoint": format!("{}/azure", stack.info.simulator_url),
+            "credentialsSecretId": secret, "subscriptionId": "sub-1", "resourceGroup": "rg-1",
+            "vmName": self.machine["hostname"], "ssmInstanceId": self.machine["ssmInstanceId"],
+        });
+        self.machine("power", "azure")
+            .request("source", "azure")
+            .request("sourceControl", control)
+    }
+
+    /// By what its platform knows it.
+    pub fn vm(&self) -> &str {
+        self.machine["sourceVmId"].as_str().unwrap_or_default()
+    }
+
     /// The request's migration ID.
     pub fn id(&self) -> &str {
         self.request["migrationId"].as_str().unwrap_or_default()

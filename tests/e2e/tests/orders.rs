@@ -1,4 +1,4 @@
-//! Operators: pause and resume, cancel in each phase, retry from the last good one, release.
+//! Operators: pause and resume, retry from the last good phase, release. A cancel has tests of its own.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -13,7 +13,7 @@ use landfall_domain::{EventType, MigrationRecord, Status};
 use landfall_e2e::people::Person;
 use landfall_e2e::source::{Source, seed};
 use landfall_e2e::{Migration, Stack, account, poll, unique};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const LONG: Duration = Duration::from_mins(3);
 
@@ -24,169 +24,6 @@ async fn submitted(stack: &Stack, source: &Source) -> Migration {
     migration
 }
 
-/// Waits until a migration stands where it is wanted.
-async fn until(
-    migration: &Migration,
-    what: &str,
-    there: impl Fn(&MigrationRecord) -> bool,
-) -> MigrationRecord {
-    poll::poll_for(
-        LONG,
-        &format!("{} {what}", migration.key),
-        async || match migration.record().await {
-            Some(record) if there(&record) => Ok(record),
-            Some(record) if record.status.is_end() && record.status != Status::Failed => {
-                panic!("{} is {}", migration.key, record.status)
-            }
-            other => Err(format!("{:?}", other.map(|it| it.status))),
-        },
-    )
-    .await
-}
-
-/// Nothing of the migration waits, runs or is held.
-async fn assert_nothing_left(migration: &Migration, record: &MigrationRecord) {
-    let stack = &migration.stack;
-    let waits = stack.store.waits_of(&migration.key).await;
-    assert_eq!(waits.expect("waits").len(), 0, "{}", migration.key);
-    assert_eq!(record.claims, Vec::<String>::new(), "{}", migration.key);
-    for launch in [&record.done.test, &record.done.cutover]
-        .into_iter()
-        .flatten()
-    {
-        if let Some(instance) = &launch.instance_id {
-            let state = stack.instance_state(instance).await;
-            assert!(
-                state
-                    .as_deref()
-                    .is_none_or(|it| it == "terminated" || it == "shutting-down"),
-                "{}: {instance} is {state:?}",
-                migration.key
-            );
-        }
-    }
-    // Its execution ends, too.
-    migration.states("FAILED").await;
-}
-
-/// The phases in which a migration is cancelled: a name, what its record shows then, and where MGN has the server after it.
-type Phase = (&'static str, fn(&MigrationRecord) -> bool, &'static str);
-
-const PHASES: [Phase; 7] = [
-    (
-        "replicating",
-        |it| it.status == Status::Replicating,
-        "NOT_READY",
-    ),
-    (
-        "testing",
-        |it| it.status == Status::Testing,
-        "READY_FOR_TEST",
-    ),
-    (
-        "asked",
-        |it| it.status == Status::AwaitingApproval,
-        "READY_FOR_TEST",
-    ),
-    (
-        "cuttingover",
-        |it| it.status == Status::CuttingOver,
-        "READY_FOR_CUTOVER",
-    ),
-    (
-        "soaking",
-        |it| it.status == Status::Soaking,
-        "READY_FOR_CUTOVER",
-    ),
-    (
-        "paused",
-        |it| it.status == Status::AwaitingWindow,
-        "READY_FOR_TEST",
-    ),
-    (
-        "preparing",
-        |it| it.status == Status::Preparing,
-        "NOT_READY",
-    ),
-];
-
-#[tokio::test]
-async fn a_cancelled_migration_leaves_nothing_whatever_phase_it_was_in() {
-    let (stack, run) = (Stack::load().await, unique());
-    let (ann, op) = (
-        Person::new(&stack, &run, "ann").await,
-        Person::new(&stack, &run, "op").await,
-    );
-    let clock = stack.simulator("clock").await;
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a scale is between 0 and a million"
-    )]
-    let simulated = (60.0 * clock["scale"].as_f64().expect("the clock's scale")) as u32;
-    let sources: Vec<Source> = PHASES
-        .iter()
-        .map(|(name, ..)| {
-            let source = Source::new(&stack, &run, name);
-            match *name {
-                // Long enough to be met on its way, at whatever scale.
-                "replicating" => source.machine("replicationSeconds", simulated),
-                "asked" => source.request(
-                    "policy",
-                    json!({"approvals": [{"gate": "cutover", "approvers": [&ann.arn]}]}),
-                ),
-                "soaking" => source.request("policy", json!({"soakSeconds": 3600})),
-                _ => source,
-            }
-        })
-        .collect();
-    stack.seed(&seed(&sources)).await;
-    let messages: Vec<_> = sources.iter().map(Source::message).collect();
-    stack.submit(&messages).await;
-    let work = PHASES
-        .iter()
-        .zip(&sources)
-        .map(|((name, there, lifecycle), source)| {
-            let (stack, op) = (stack.clone(), op.clone());
-            let migration = Migration::new(&stack, source.id());
-            async move {
-                let id = migration.key.migration_id.clone();
-                if *name == "paused" {
-                    until(&migration, "exists", |_| true).await;
-                    until(&migration, "was tested", |it| it.done.test.is_some()).await;
-                    assert_eq!(op.order(&stack, &id, "pause").await.0, 200);
-                }
-                let met = until(&migration, name, there).await;
-                let (status, said) = op.order(&stack, &id, "cancel").await;
-                assert_eq!(status, 200, "{name} at {}: {said}", met.status);
-                let record = migration.ended_within(LONG).await;
-                assert_eq!(record.status, Status::Cancelled, "{name}");
-                let failure = record.failure.as_ref().expect("why");
-                assert_eq!(failure.error, "Cancelled", "{name}");
-                assert!(
-                    failure.message.contains(&op.arn),
-                    "{name}: {}",
-                    failure.message
-                );
-                assert_nothing_left(&migration, &record).await;
-                if record.source_server_id.is_some() {
-                    let server = migration.server().await;
-                    let seen = server["life_cycle"].as_str().unwrap_or_default();
-                    // An agent may have gone on replicating: it is kept.
-                    let kept = *lifecycle == "NOT_READY";
-                    assert!(seen == *lifecycle || kept, "{name} is {seen}");
-                }
-                // Again it changes nothing, and says so.
-                let (status, said) = op.order(&stack, &id, "cancel").await;
-                assert_eq!(
-                    (status, &said["finding"]["code"]),
-                    (409, &json!("STATUS_FORBIDS"))
-                );
-            }
-        });
-    futures_util::future::join_all(work).await;
-}
-
 #[tokio::test]
 async fn a_paused_migration_begins_nothing_until_it_is_resumed() {
     let (stack, run) = (Stack::load().await, unique());
@@ -195,10 +32,8 @@ async fn a_paused_migration_begins_nothing_until_it_is_resumed() {
     let source = Source::new(&stack, &run, "paused").machine("replicationSeconds", 1200);
     let migration = submitted(&stack, &source).await;
     let id = migration.key.migration_id.as_str();
-    until(&migration, "replicates", |it| {
-        it.status == Status::Replicating
-    })
-    .await;
+    let replicates = |it: &MigrationRecord| it.status == Status::Replicating;
+    migration.until(LONG, "replicates", replicates).await;
     for _ in 0..2 {
         let (status, said) = op.order(&stack, id, "pause").await;
         assert_eq!(status, 200, "{said}");
@@ -214,12 +49,20 @@ async fn a_paused_migration_begins_nothing_until_it_is_resumed() {
         }
     })
     .await;
+    // Others' sweeps are none of ours: one of ours asks for its server among others, or for all.
+    let record = migration.record().await.expect("a record");
+    let ours = json!(record.source_server_id.expect("a server"));
     let looks = async || {
-        stack
-            .simulator("calls?operation=DescribeSourceServers")
-            .await
+        let calls = stack.simulator("calls?operation=DescribeSourceServers");
+        let calls = calls.await;
+        let looks = |call: &&Value| {
+            let asked = call["sourceServerIDs"].as_array();
+            call["application"] == "watch-migrations"
+                && asked.is_some_and(|ids| ids.is_empty() || ids.contains(&ours))
+        };
+        calls
             .as_array()
-            .map_or(0, Vec::len)
+            .map_or(0, |it| it.iter().filter(looks).count())
     };
     let before = looks().await;
     poll("three more looks", async || {
@@ -257,7 +100,7 @@ async fn a_retry_keeps_the_test_that_was_passed() {
     let migration = submitted(&stack, &source).await;
     let id = migration.key.migration_id.as_str();
     let asked = |it: &MigrationRecord| it.gate(Gate::Cutover).is_some();
-    until(&migration, "asks", asked).await;
+    migration.until(LONG, "asks", asked).await;
     assert_eq!(
         op.order(&stack, id, "retry").await.0,
         409,
@@ -268,7 +111,8 @@ async fn a_retry_keeps_the_test_that_was_passed() {
     assert_eq!(first.status, Status::RolledBack);
     let (status, said) = op.order(&stack, id, "retry").await;
     assert_eq!((status, &said["attempt"]), (200, &json!(2)), "{said}");
-    until(&migration, "asks again", |it| it.attempt == 2 && asked(it)).await;
+    let again = |it: &MigrationRecord| it.attempt == 2 && asked(it);
+    migration.until(LONG, "asks again", again).await;
     assert_eq!(ann.answer(&stack, id, "cutover", "approve").await.0, 200);
     let second = migration.ended_within(LONG).await;
     assert_eq!(
@@ -320,7 +164,8 @@ async fn a_frozen_migration_waits_for_its_release() {
     assert_eq!((status, &said["status"]), (200, &json!("FAILED")), "{said}");
     stack.seed(&seed([&source])).await;
     stack.submit(&[source.message()]).await;
-    let record = until(&migration, "is under way", |it| it.attempt == 2).await;
+    let second = |it: &MigrationRecord| it.attempt == 2;
+    let record = migration.until(LONG, "is under way", second).await;
     assert_eq!(record.attempt, 2);
     assert_eq!(migration.ended_within(LONG).await.status, Status::Succeeded);
 }
