@@ -11,6 +11,7 @@ use landfall_domain::gate::Gate;
 use landfall_domain::{EventType, MigrationRecord, Status};
 use landfall_e2e::people::Person;
 use landfall_e2e::source::{Source, seed};
+use landfall_e2e::zone::Zone;
 use landfall_e2e::{Migration, Stack, account, poll, unique};
 use serde_json::{Value, json};
 
@@ -189,6 +190,111 @@ async fn a_refusal_rolls_back() {
     let denied = event(&migration, EventType::ApprovalDenied).await;
     assert_eq!(denied["reasonCode"], "APPROVAL_DENIED");
     assert_as_before(&migration, &record).await;
+}
+
+/// Where users came to before the migration, and for how many seconds resolvers keep it.
+const BEFORE: (i64, &str) = (1, "192.0.2.10");
+
+/// A server that users find by a name.
+async fn named(stack: &Stack, run: &str, name: &str) -> (Source, Zone) {
+    let zone = Zone::new(stack, run).await;
+    zone.put("app", BEFORE.0, BEFORE.1).await;
+    let dns = json!([{"hostedZoneId": zone.id, "name": zone.name("app"), "type": "A", "ttl": 30}]);
+    let source = Source::new(stack, run, name).request("dns", dns);
+    (source, zone)
+}
+
+#[tokio::test]
+async fn a_refusal_after_the_cutover_leaves_the_users_and_takes_the_target_away() {
+    let (stack, run) = (Stack::load().await, unique());
+    let ann = Person::new(&stack, &run, "ann").await;
+    let (source, zone) = named(&stack, &run, "kept").await;
+    let rules = json!([{"gate": "finalize", "approvers": [&ann.arn]}]);
+    let migration = submitted(&stack, source, rules).await;
+    let id = migration.key.migration_id.as_str();
+    let met = asked(&migration, Gate::Finalize).await;
+    assert_eq!(met.stage(), Status::CutoverVerified);
+    let target = met.done.cutover.expect("a cutover").instance_id;
+    let target = target.expect("its instance");
+    let running = stack.instance_state(&target).await;
+    assert_eq!(running.as_deref(), Some("running"));
+    let (status, said) = ann.answer(&stack, id, "finalize", "deny").await;
+    assert_eq!((status, &said["granted"]), (200, &json!(false)), "{said}");
+
+    let record = migration.ended_within(LONG).await;
+    assert_eq!(record.status, Status::RolledBack);
+    let failure = record.failure.as_ref().expect("a failure");
+    assert_eq!(
+        (failure.error.as_str(), failure.state.as_str()),
+        ("ApprovalError", "FinalizeGate")
+    );
+    assert!(failure.message.contains(&ann.arn), "{}", failure.message);
+    let denied = event(&migration, EventType::ApprovalDenied).await;
+    assert_eq!(denied["reasonCode"], "APPROVAL_DENIED");
+    assert_eq!(denied["evidence"]["gate"], "finalize");
+    // The users were never moved, and nothing was powered off.
+    assert!(record.done.finalize.is_empty() && record.done.dns.is_empty());
+    assert_eq!(zone.held("app").await, (BEFORE.0, BEFORE.1.to_owned()));
+    let server = record.source_server_id.as_deref().expect("a server");
+    assert_eq!(stack.calls("FinalizeCutover", server).await, 0);
+    // The target is gone, and the server as it was before its cutover.
+    let server = migration.server().await;
+    assert_eq!(server["life_cycle"], "READY_FOR_CUTOVER", "{server}");
+    let state = stack.instance_state(&target).await;
+    assert!(
+        state.is_none_or(|state| state == "terminated" || state == "shutting-down"),
+        "{target} runs"
+    );
+    let waits = stack.store.waits_of(&migration.key).await;
+    assert_eq!(waits.expect("waits").len(), 0);
+}
+
+#[tokio::test]
+async fn a_rollback_that_nobody_agrees_to_in_time_undoes_nothing() {
+    let (stack, run) = (Stack::load().await, unique());
+    let ann = Person::new(&stack, &run, "ann").await;
+    let (source, zone) = named(&stack, &run, "unasked").await;
+    let rules = json!([{"gate": "rollback", "approvers": [&ann.arn], "deadlineSeconds": 3}]);
+    // It fails at its very last call, when its users have been moved.
+    let refused = json!({
+        "service": "mgn", "operation": "FinalizeCutover", "kind": "error", "error": "AccessDeniedException",
+        "server": source.vm(), "count": 1_000,
+    });
+    stack.post("faults", &refused).await;
+    let vm = source.vm().to_owned();
+    let waking = account::wake(&stack);
+    let migration = submitted(&stack, source, rules).await;
+    let record = migration.ended_within(LONG).await;
+    waking.abort();
+    stack.delete(&format!("faults?server={vm}")).await;
+    assert_eq!(record.status, Status::Frozen, "{:?}", record.failure);
+    let denied = event(&migration, EventType::ApprovalDenied).await;
+    assert_eq!(denied["reasonCode"], "APPROVAL_EXPIRED");
+    assert_eq!(denied["evidence"]["gate"], "rollback");
+    // Why it failed is still told, and what a person finds.
+    let failure = record.failure.as_ref().expect("a failure");
+    assert_eq!(failure.state, "FinalizeCutover", "{failure:?}");
+    let told = record.hand_over.as_ref().expect("a hand-over");
+    assert!(told.because.contains("nothing was undone"), "{told:?}");
+
+    let events = migration.events().await;
+    assert!(!events.contains(&EventType::RollbackStarted), "{events:?}");
+    let (_, address) = zone.held("app").await;
+    assert_ne!(address, BEFORE.1, "the users stay where they are");
+    let server = migration.server().await;
+    assert_eq!(server["life_cycle"], "CUTTING_OVER", "{server}");
+    let target = record.done.cutover.and_then(|it| it.instance_id);
+    let state = stack.instance_state(&target.expect("a target")).await;
+    assert_eq!(state.as_deref(), Some("running"));
+    let id = migration.key.migration_id.as_str();
+    let (status, said) = ann.answer(&stack, id, "rollback", "approve").await;
+    assert_eq!(
+        (status, &said["finding"]["code"]),
+        (409, &json!("GATE_DECIDED"))
+    );
+    let waits = stack.store.waits_of(&migration.key).await;
+    assert_eq!(waits.expect("waits").len(), 0);
+    migration.states("FAILED").await;
 }
 
 #[tokio::test]
