@@ -7,14 +7,14 @@
 
 use std::time::Duration;
 
-use landfall_common::state::wait::WaitKind;
 use landfall_domain::finalize::{State, Step};
-use landfall_domain::gate::{Answer, Gate};
+use landfall_domain::gate::Gate;
 use landfall_domain::{EventType, MigrationRecord, Status};
+use landfall_e2e::people::Person;
 use landfall_e2e::poll::poll_for;
 use landfall_e2e::source::{Source, seed};
-use landfall_e2e::{Migration, Stack, raw, unique};
-use reqwest::Method;
+use landfall_e2e::zone::Zone;
+use landfall_e2e::{Migration, Stack, account, unique};
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 use tokio::task::{LocalSet, spawn_local};
@@ -24,7 +24,6 @@ const DEADLINE: Duration = Duration::from_mins(6);
 /// For how long resolvers keep the old address, in seconds.
 const OLD_TTL: i64 = 45;
 const OLD_ADDRESS: &str = "192.0.2.10";
-const APPROVER: &str = "arn:aws:iam::000000000000:user/night";
 
 /// Read by a migration on its way to its soak, which needs the workflow's retries to take their time; written while the
 /// waits of the whole stack pass in no time.
@@ -35,53 +34,29 @@ struct Night {
     stack: Stack,
     source: Source,
     migration: Migration,
-    zone: String,
-    name: String,
+    zone: Zone,
+    approver: Person,
 }
 
 impl Night {
-    async fn begin(name: &str, policy: Value) -> Self {
+    /// Submits it, with a policy that may name the approver by the ARN.
+    async fn begin(name: &str, policy: impl FnOnce(&str) -> Value) -> Self {
         let (stack, run) = (Stack::load().await, unique());
-        let secret = format!("landfall/source/e2e-{run}");
-        stack
-            .secrets
-            .create_secret()
-            .name(&secret)
-            .secret_string(
-                r#"{"tenantId": "t", "clientId": "c", "clientSecret": "simulated-azure"}"#,
-            )
-            .send()
-            .await
-            .expect("CreateSecret");
-        let source = Source::new(&stack, &run, name).machine("power", "azure");
-        let zone = zone(&stack, &run).await;
-        let name = format!("app.{run}.example.com");
-        let set = format!(
-            "<ChangeResourceRecordSetsRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ChangeBatch><Changes>\
-             <Change><Action>CREATE</Action><ResourceRecordSet><Name>{name}</Name><Type>A</Type><TTL>{OLD_TTL}</TTL>\
-             <ResourceRecords><ResourceRecord><Value>{OLD_ADDRESS}</Value></ResourceRecord></ResourceRecords>\
-             </ResourceRecordSet></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>"
-        );
-        let path = format!("hostedzone/{zone}/rrset/");
-        raw::route53(&stack, Method::POST, &path, &set).await;
+        let approver = Person::new(&stack, &run, "night").await;
+        let zone = Zone::new(&stack, &run).await;
+        zone.put("app", OLD_TTL, OLD_ADDRESS).await;
+        let source = Source::new(&stack, &run, name).in_azure(&stack).await;
         let mut all = seed([&source]);
         all["cmdb"] =
             json!([{"table": "cmdb_ci_server", "sys_id": run, "ip_address": OLD_ADDRESS}]);
         stack.seed(&all).await;
-        let control = json!({
-            "kind": "azure", "endpoint": format!("{}/azure", stack.info.simulator_url),
-            "credentialsSecretId": secret, "subscriptionId": "sub-1", "resourceGroup": "rg-1",
-            "vmName": source.machine["hostname"], "ssmInstanceId": source.machine["ssmInstanceId"],
-        });
         let source = source
-            .request("source", "azure")
-            .request("sourceControl", control)
             .request(
                 "dns",
-                json!([{"hostedZoneId": zone, "name": name, "type": "A", "ttl": 30}]),
+                json!([{"hostedZoneId": zone.id, "name": zone.name("app"), "type": "A", "ttl": 30}]),
             )
             .request("cmdb", json!({"table": "cmdb_ci_server", "sysId": run}))
-            .request("policy", policy);
+            .request("policy", policy(&approver.arn));
         stack.submit(&[source.message()]).await;
         let migration = Migration::new(&stack, source.id());
         Self {
@@ -89,18 +64,32 @@ impl Night {
             source,
             migration,
             zone,
-            name,
+            approver,
         }
     }
 
     /// One that soaks for so many seconds.
     async fn soaking(name: &str, seconds: u32) -> Self {
         let _pace = PACE.read().await;
-        let night = Self::begin(name, json!({ "soakSeconds": seconds })).await;
+        let night = Self::begin(name, |_| json!({ "soakSeconds": seconds })).await;
         night
             .until("the soak", |record| record.status == Status::Soaking)
             .await;
         night
+    }
+
+    /// One whose source may be deleted once the approver has agreed, who is given so many seconds.
+    async fn retained(name: &str, seconds: u32) -> Self {
+        Self::begin(name, |approver| {
+            json!({
+                "soakSeconds": 2,
+                "retention": {"archiveAfterDays": 1, "decommissionSource": true},
+                "approvals": [
+                    {"gate": "decommission", "approvers": [approver], "deadlineSeconds": seconds},
+                ],
+            })
+        })
+        .await
     }
 
     /// Waits until the record is as wanted.
@@ -139,20 +128,13 @@ impl Night {
 
     /// The address that the name has.
     async fn address(&self) -> String {
-        let path = format!("hostedzone/{}/rrset", self.zone);
-        let text = raw::route53(&self.stack, Method::GET, &path, "").await;
-        let (_, set) = text
-            .split_once(&format!("<Name>{}.", self.name))
-            .expect("the name");
-        let (_, value) = set.split_once("<Value>").expect("a value");
-        value.split_once("</Value>").expect("its end").0.to_owned()
+        self.zone.held("app").await.1
     }
 
     /// The machine as its platform knows it; null once it is gone.
     async fn machine(&self) -> Value {
         let state = self.stack.simulator("state").await;
-        let vm = self.source.machine["sourceVmId"].as_str().expect("an ID");
-        state["machines"][vm].clone()
+        state["machines"][self.source.vm()].clone()
     }
 
     /// The evidence of an event.
@@ -161,16 +143,6 @@ impl Night {
         let entry = history.into_iter().find(|entry| entry.event_type == event);
         entry.expect("the event").detail.evidence.expect("evidence")
     }
-}
-
-async fn zone(stack: &Stack, run: &str) -> String {
-    let order = format!(
-        "<CreateHostedZoneRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><Name>{run}.example.com</Name>\
-         <CallerReference>{run}</CallerReference></CreateHostedZoneRequest>"
-    );
-    let text = raw::route53(stack, Method::POST, "hostedzone", &order).await;
-    let (_, id) = text.split_once("<Id>/hostedzone/").expect("a zone");
-    id.split_once("</Id>").expect("its ID").0.to_owned()
 }
 
 /// Sets how fast the workflow's waits pass, in real seconds for each.
@@ -187,29 +159,27 @@ fn at(record: &MigrationRecord, step: Step) -> jiff::Timestamp {
 }
 
 #[tokio::test]
-async fn users_move_in_order_and_the_source_ends_when_somebody_agrees() {
-    let policy = json!({
-        "soakSeconds": 2,
-        "retention": {"archiveAfterDays": 1, "decommissionSource": true},
-        "approvals": [{"gate": "decommission", "approvers": [APPROVER]}],
-    });
+async fn users_move_in_order_and_the_source_ends_only_when_somebody_agrees() {
     let pace = PACE.read().await;
-    let night = Night::begin("order", policy).await;
+    let (night, silent) = tokio::join!(
+        Night::retained("order", 86_400),
+        Night::retained("silent", 3)
+    );
     // While resolvers keep the old address, the source serves those that they send to it.
-    let held = night
-        .until("the hold", |record| {
-            record
-                .held
-                .as_ref()
-                .is_some_and(|held| held.code == "DNS_TTL")
-        })
-        .await;
+    let is_held = |record: &MigrationRecord| {
+        let held = record.held.as_ref();
+        held.is_some_and(|held| held.code == "DNS_TTL")
+    };
+    let held = night.until("the hold", is_held).await;
     assert_eq!(
         (held.status, held.stage()),
         (Status::AwaitingWindow, Status::Finalizing)
     );
     assert_ne!(night.address().await, OLD_ADDRESS);
     assert_eq!(night.machine().await["running"], true);
+    silent
+        .until("the hold", |it| is_held(it) || it.status.is_end())
+        .await;
     // The days of the retention are over as soon as they begin.
     drop(pace);
     let _alone = PACE.write().await;
@@ -218,10 +188,49 @@ async fn users_move_in_order_and_the_source_ends_when_somebody_agrees() {
     let scale = clock["scale"].as_f64().expect("a scale");
     wait_scale(&stack, 0.000_01).await;
     // Apart, so that the stack gets its pace back whatever becomes of it.
-    let rest = async { spawn_local(after_the_hold(night)).await };
-    let rest = LocalSet::new().run_until(rest).await;
+    let rest = async {
+        let agreed = spawn_local(after_the_hold(night));
+        let expired = spawn_local(nobody_answers(silent));
+        (agreed.await, expired.await)
+    };
+    let (agreed, expired) = LocalSet::new().run_until(rest).await;
     wait_scale(&stack, 1.0 / scale).await;
-    rest.expect("the rest of the night");
+    agreed.expect("the rest of the night");
+    expired.expect("the night in which nobody answers");
+}
+
+/// The source of which nobody says that it may go stays, and so does its server.
+async fn nobody_answers(night: Night) {
+    let ended = night.migration.ended_within(DEADLINE).await;
+    assert_eq!(
+        (ended.status, ended.failure.clone()),
+        (Status::Succeeded, None)
+    );
+    let waking = account::wake(&night.stack);
+    night.wait_for(EventType::ApprovalDenied).await;
+    waking.abort();
+    // The execution goes no further.
+    let states = night.migration.states("SUCCEEDED").await;
+    assert!(!states.iter().any(|it| it == "Archive"), "{states:?}");
+    let history = night.migration.history().await;
+    let last = history.last().expect("an entry");
+    assert_eq!(last.event_type, EventType::ApprovalDenied);
+    assert_eq!(last.detail.reason_code.as_deref(), Some("APPROVAL_EXPIRED"));
+    let evidence = night.evidence(EventType::ApprovalDenied).await;
+    assert_eq!(evidence["gate"], "decommission");
+    assert_eq!(night.machine().await["running"], false, "it is there");
+    let server = night.migration.server().await;
+    assert_eq!(server["archived"], false, "{server}");
+    let record = night.migration.record().await.expect("a record");
+    assert_eq!((record.status, record.failure), (Status::Succeeded, None));
+    assert!(record.done.decommission.is_none() && record.done.archived_at.is_none());
+    let waits = night.stack.store.waits_of(&night.migration.key).await;
+    assert_eq!(waits.expect("waits").len(), 0);
+    let (status, said) = answer(&night).await;
+    assert_eq!(
+        (status, &said["finding"]["code"]),
+        (409, &json!("GATE_DECIDED"))
+    );
 }
 
 /// What is left of the night once nothing holds it, and the end of the source.
@@ -276,60 +285,36 @@ async fn after_the_hold(night: Night) {
         .await;
     assert_eq!(asked.status, Status::Succeeded);
     assert_ne!(night.machine().await, Value::Null);
-    agree(&night).await;
+    let (status, said) = answer(&night).await;
+    assert_eq!((status, &said["granted"]), (200, &json!(true)), "{said}");
     night.wait_for(EventType::ServerArchived).await;
     assert_eq!(night.machine().await, Value::Null);
     let server = night.migration.server().await;
     assert_eq!(server["archived"], true, "{server}");
     let evidence = night.evidence(EventType::SourceDecommissioned).await;
-    assert_eq!(evidence["approvedBy"], json!([APPROVER]));
+    assert_eq!(evidence["approvedBy"], json!([night.approver.arn]));
     let record = night.migration.record().await.expect("a record");
     assert_eq!(record.status, Status::Succeeded);
     assert_eq!(record.done.decommission.expect("a note").state, State::Done);
     assert!(record.done.archived_at.is_some());
 }
 
-/// Agrees as the approvals function does, which has a test of its own, and has the sweep look at once.
-async fn agree(night: &Night) {
-    poll_for(DEADLINE, "the agreement", async || {
-        let mut record = night.migration.record().await.ok_or("no record")?;
-        let gates = record.gates.iter_mut();
-        let gate = gates.into_iter().find(|it| it.gate == Gate::Decommission);
-        gate.ok_or("no gate")?.answers.push(Answer {
-            by: APPROVER.to_owned(),
-            approve: true,
-            reason: "nobody needs it any more".to_owned(),
-            change_reference: None,
-            at: jiff::Timestamp::now().to_string(),
-        });
-        let saved = night.stack.store.save(record, jiff::Timestamp::now()).await;
-        saved.map(|_| ()).map_err(|error| error.message)
-    })
-    .await;
-    let waits = night
-        .stack
-        .store
-        .waits_of(&night.migration.key)
-        .await
-        .expect("its waits");
-    let wait = waits
-        .iter()
-        .find(|wait| wait.kind == WaitKind::DecommissionGate);
-    let now = jiff::Timestamp::now();
-    let due = night
-        .stack
-        .store
-        .postpone_wait(wait.expect("the wait at the gate"), now);
-    assert!(due.await.expect("UpdateItem"), "the wait is open");
+/// The approver agrees to the end of the source.
+async fn answer(night: &Night) -> (u16, Value) {
+    let id = night.source.id();
+    let answer = night
+        .approver
+        .answer(&night.stack, id, "decommission", "approve");
+    answer.await
 }
 
 #[tokio::test]
 async fn a_check_that_fails_in_the_second_round_of_the_soak_rolls_back() {
     let night = Night::soaking("soak", 120).await;
     night.wait_for(EventType::SoakChecked).await;
-    let vm = night.source.machine["sourceVmId"].as_str().expect("an ID");
     let order = json!({"healthy": false});
-    night.stack.post(&format!("servers/{vm}"), &order).await;
+    let server = format!("servers/{}", night.source.vm());
+    night.stack.post(&server, &order).await;
     let record = night.migration.ended_within(DEADLINE).await;
     assert_eq!(record.status, Status::RolledBack);
     let failure = record.failure.expect("a failure");
