@@ -94,11 +94,13 @@ fn hidden(name: &str, value: &Value) -> Vec<Secret> {
             let text = text.strip_prefix("whsec_").unwrap_or(text);
             Secret::value(name, text).into_iter().collect()
         }
+        Value::Array(items) => items.iter().flat_map(|it| hidden(name, it)).collect(),
         Value::Object(members) => members
             .iter()
             .filter(|(key, _)| {
                 let key = key.to_lowercase();
-                ["secret", "password", "token", "key"]
+                // Of a chat's webhook the URL is all that keeps others from writing there.
+                ["secret", "password", "token", "key", "slack", "teams"]
                     .iter()
                     .any(|it| key.contains(it))
             })
@@ -321,6 +323,10 @@ mod tests {
             found(&exposed("c7HOivYbQI+r6Ey77jg4byKEuOfa"), &signing).len(),
             1
         );
+        let url = "https://hooks.slack.com/services/T0/B0/s3cr3t-0123456789";
+        let chats = hidden("chats", &json!({"slack": [url], "teams": []}));
+        let shown = found(&exposed(&format!("{url} answered 500")), &chats);
+        assert_eq!(shown, ["slack of chats in here"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 pub mod account;
 pub mod breakpoint;
+pub mod chats;
 pub mod deployed;
 pub mod exposed;
 pub mod listener;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -16,8 +16,12 @@ const INTERVAL: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct Killer {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<BTreeMap<String, usize>>,
+    deaths: Deaths,
+    thread: JoinHandle<()>,
 }
+
+/// How many workers of each function were killed.
+type Deaths = Arc<Mutex<BTreeMap<String, usize>>>;
 
 impl Killer {
     /// Kills, for each function of a stack, the given number of workers, each some milliseconds after it was seen to
@@ -25,16 +29,17 @@ impl Killer {
     pub fn start(stack: &Stack, delays: Vec<Duration>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, endpoint) = (Arc::clone(&stop), stack.info.ministack_url.clone());
+        let deaths = Deaths::default();
+        let killed = Arc::clone(&deaths);
         // Those that wait for work now, from earlier tests.
         let idle = workers(&endpoint).into_iter();
         let mut seen: BTreeMap<u32, u64> = idle.map(|it| (it.pid, it.switches)).collect();
         let thread = thread::spawn(move || {
-            let mut killed: BTreeMap<String, usize> = BTreeMap::new();
             while !stopped.load(Ordering::Relaxed) {
                 for worker in workers(&endpoint) {
                     let before = seen.insert(worker.pid, worker.switches);
-                    let times = killed.entry(worker.function.clone()).or_default();
-                    let Some(delay) = delays.get(*times) else {
+                    let times = of(&killed, &worker.function);
+                    let Some(delay) = delays.get(times) else {
                         continue;
                     };
                     // A new process was started for an invocation; an old one that runs again has got another.
@@ -48,15 +53,24 @@ impl Killer {
                             .args(["-9", &worker.pid.to_string()])
                             .status();
                         if kill.is_ok_and(|status| status.success()) {
-                            *times += 1;
+                            let mut killed = killed.lock().unwrap_or_else(PoisonError::into_inner);
+                            killed.insert(worker.function.clone(), times + 1);
                         }
                     }
                 }
                 thread::sleep(INTERVAL);
             }
-            killed
         });
-        Self { stop, thread }
+        Self {
+            stop,
+            deaths,
+            thread,
+        }
+    }
+
+    /// How many workers of a function have been killed by now.
+    pub fn deaths(&self, function: &str) -> usize {
+        of(&self.deaths, function)
     }
 
     /// Ends it; how many workers of each function were killed.
@@ -65,8 +79,15 @@ impl Killer {
     /// When the killer did.
     pub fn stop(self) -> BTreeMap<String, usize> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the killer lives to the end")
+        self.thread.join().expect("the killer lives to the end");
+        let deaths = self.deaths.lock().unwrap_or_else(PoisonError::into_inner);
+        deaths.clone()
     }
+}
+
+fn of(deaths: &Deaths, function: &str) -> usize {
+    let deaths = deaths.lock().unwrap_or_else(PoisonError::into_inner);
+    deaths.get(function).copied().unwrap_or_default()
 }
 
 struct Worker {

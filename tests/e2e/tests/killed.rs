@@ -9,10 +9,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use landfall_domain::Status;
+use landfall_domain::gate::Gate;
+use landfall_domain::{EventType, MigrationRecord, Status};
+use landfall_e2e::chats::Chats;
+use landfall_e2e::people::Person;
+use landfall_e2e::poll::poll_for;
 use landfall_e2e::source::{Source, seed};
 use landfall_e2e::worker::Killer;
 use landfall_e2e::{Migration, Stack, unique};
+use serde_json::{Value, json};
 
 /// How long a wave may take whose messages come back only after their queue's visibility time-out, several times.
 const DEADLINE: Duration = Duration::from_mins(7);
@@ -21,10 +26,13 @@ const DEADLINE: Duration = Duration::from_mins(7);
 const KILLS: usize = 2;
 
 /// The folders of `functions/`.
-const FUNCTIONS: [&str; 9] = [
+const FUNCTIONS: [&str; 12] = [
+    "approvals",
     "callback",
+    "control",
     "finalize-cutover",
     "ingress",
+    "notify",
     "prepare-source",
     "rollback",
     "trigger-migration",
@@ -55,14 +63,50 @@ fn delays() -> Vec<Duration> {
     delays
 }
 
+/// Says something again and again until a worker of the function has died over it and another one has answered: what was
+/// said stands, and saying it again changes nothing.
+async fn said(killer: &Killer, function: &str, say: impl AsyncFn() -> (u16, Value)) {
+    poll_for(DEADLINE, &format!("a death of {function}"), async || {
+        let (status, said) = say().await;
+        let deaths = killer.deaths(function);
+        if status == 200 && deaths > 0 {
+            Ok(())
+        } else {
+            Err(format!("{deaths} deaths; {status} {said}"))
+        }
+    })
+    .await;
+}
+
+/// People pause a migration at its cutover gate, let it go on, and agree, while the functions that hear them die.
+async fn decided(stack: &Stack, killer: &Killer, ann: &Person, migration: &Migration) {
+    let asked = |it: &MigrationRecord| it.gate(Gate::Cutover).is_some();
+    migration.until(DEADLINE, "asks", asked).await;
+    let id = migration.key.migration_id.as_str();
+    let control = "landfall-control";
+    for order in ["pause", "resume"] {
+        said(killer, control, async || ann.order(stack, id, order).await).await;
+    }
+    let agree = async || ann.answer(stack, id, "cutover", "approve").await;
+    said(killer, "landfall-approvals", agree).await;
+}
+
 #[tokio::test]
 async fn a_worker_that_dies_loses_nothing_and_doubles_nothing() {
     let (stack, run) = (Stack::load().await, unique());
+    let ann = Person::new(&stack, &run, "ann").await;
+    let chats = Chats::open(&stack, &run, [200, 200]).await;
+    let asks = json!({"approvals": [{"gate": "cutover", "approvers": [&ann.arn]}]});
     let sources: Vec<_> = ["one", "two", "three", "four", "unhealthy"]
         .into_iter()
         .map(|name| {
             let source = Source::new(&stack, &run, name);
-            source.machine("healthy", name != "unhealthy")
+            match name {
+                "one" => source
+                    .machine("healthy", true)
+                    .request("policy", asks.clone()),
+                _ => source.machine("healthy", name != "unhealthy"),
+            }
         })
         .collect();
     stack.seed(&seed(&sources)).await;
@@ -71,6 +115,8 @@ async fn a_worker_that_dies_loses_nothing_and_doubles_nothing() {
         // One by one, so that ingress is called more than once.
         stack.submit(&[source.message()]).await;
     }
+    let one = Migration::new(&stack, sources[0].id());
+    decided(&stack, &killer, &ann, &one).await;
 
     for source in &sources {
         let migration = Migration::new(&stack, source.id());
@@ -99,7 +145,25 @@ async fn a_worker_that_dies_loses_nothing_and_doubles_nothing() {
         // At least once, and always under the same ID, by which a receiver tells a repetition.
         let ids = received(&stack, source.id()).await;
         assert_eq!(ids.len(), 1, "{ids:?}");
+        let words = if healthy {
+            "succeeded"
+        } else {
+            "rollback is done"
+        };
+        chats.heard(&chats.names[0], &[source.id(), words]).await;
     }
+    let events = one.events().await;
+    for event in [
+        EventType::MigrationPaused,
+        EventType::MigrationResumed,
+        EventType::ApprovalRequested,
+        EventType::ApprovalAnswered,
+        EventType::ApprovalGranted,
+    ] {
+        let times = events.iter().filter(|it| **it == event).count();
+        assert_eq!(times, 1, "{event} in {events:?}");
+    }
+    chats.close().await;
     let deaths = killer.stop();
     println!("killed: {deaths:?}");
     for function in FUNCTIONS {

@@ -10,21 +10,27 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use jiff::Timestamp;
-use landfall_domain::Status;
+use landfall_domain::gate::Gate;
+use landfall_domain::{MigrationRecord, Status};
 use landfall_e2e::account::{self, EXTERNAL_ID};
+use landfall_e2e::chats::Chats;
 use landfall_e2e::deployed::{self, Before};
 use landfall_e2e::exposed::{self, Secret};
+use landfall_e2e::people::Person;
 use landfall_e2e::source::{Source, seed};
 use landfall_e2e::{Migration, Stack, poll, raw, unique};
 use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_mins(4);
 
-/// The functions that work for a migration that goes all the way or is undone.
-const FUNCTIONS: [&str; 9] = [
+/// The functions that work for a migration that goes all the way or is undone, and for the people around it.
+const FUNCTIONS: [&str; 12] = [
+    "approvals",
     "callback",
+    "control",
     "finalize-cutover",
     "ingress",
+    "notify",
     "prepare-source",
     "rollback",
     "trigger-migration",
@@ -111,14 +117,32 @@ async fn secrets(stack: &Stack) -> Vec<Secret> {
     secrets
 }
 
+/// Pauses a migration at its cutover gate, lets it go on and agrees, each with a reason.
+async fn decide(stack: &Stack, person: &Person, migration: &Migration) {
+    let asked = |it: &MigrationRecord| it.gate(Gate::Cutover).is_some();
+    migration.until(DEADLINE, "asks", asked).await;
+    let id = migration.key.migration_id.as_str();
+    for order in ["pause", "resume"] {
+        let (status, said) = person.order(stack, id, order).await;
+        assert_eq!(status, 200, "{said}");
+    }
+    let (status, said) = person.answer(stack, id, "cutover", "approve").await;
+    assert_eq!(status, 200, "{said}");
+}
+
 #[tokio::test]
 async fn no_secret_can_be_read_anywhere() {
     let (stack, run, since) = (Stack::load().await, unique(), Timestamp::now());
     account::let_in(&stack).await;
     let before = sign_in_to_factory(&stack, &run).await;
     let events = exposed::listen(&stack, &run).await;
+    let ann = Person::new(&stack, &run, "ann").await;
+    // One chat takes what it is told, and of the other each notice tells why it was not taken.
+    let chats = Chats::open(&stack, &run, [200, 500]).await;
     let source = |name: &str| Source::new(&stack, &run, name);
-    let good = azure(&stack, source("azure")).await;
+    let rules = json!([{"gate": "cutover", "approvers": [&ann.arn]}]);
+    let good = source("azure").request("policy", json!({"approvals": rules}));
+    let good = azure(&stack, good).await;
     let also = vsphere(&stack, source("vsphere")).await;
     // This one goes into another account, by keys of STS, and is undone.
     let bad = account::moved(source("undone").machine("healthy", false), EXTERNAL_ID);
@@ -130,6 +154,7 @@ async fn no_secret_can_be_read_anywhere() {
 
     let sweeps = account::wake(&stack);
     let migrations = sources.map(|source| Migration::new(&stack, source.id()));
+    decide(&stack, &ann, &migrations[0]).await;
     let ends = [Status::Succeeded, Status::Succeeded, Status::RolledBack];
     for (migration, end) in migrations.iter().zip(ends) {
         let record = migration.ended_within(DEADLINE).await;
@@ -147,6 +172,10 @@ async fn no_secret_can_be_read_anywhere() {
     sweeps.abort();
     for function in &before {
         deployed::restore(&stack, function).await;
+    }
+    let [slack, teams] = &chats.names;
+    for chat in [slack, teams] {
+        chats.heard(chat, &[good.id(), "succeeded"]).await;
     }
     let correlations = sources.map(|source| source.message().1);
     let said = events.drain(&stack, &correlations).await;
@@ -173,16 +202,19 @@ async fn no_secret_can_be_read_anywhere() {
         };
         exposed::assert_read(&all, of, &[&log]);
     }
-    let secrets = secrets(&stack).await;
-    assert!(
-        secrets.iter().any(|it| it.what.contains(&run)),
-        "the run's own secret"
-    );
+    let mut secrets = secrets(&stack).await;
+    for kept in [run.as_str(), "slack of ", "teams of "] {
+        assert!(secrets.iter().any(|it| it.what.contains(kept)), "{kept}");
+    }
+    let token = Secret::value("what makes a webhook's URL secret", &chats.token);
+    secrets.push(token.expect("long enough"));
     for of in ["azure", "cmf", "vim", "vsphere"] {
         let token = format!("an access token of {of}");
         assert!(secrets.iter().any(|it| it.what == token), "{token}");
     }
-    assert_eq!(exposed::found(&all, &secrets), Vec::<String>::new());
+    let found = exposed::found(&all, &secrets);
+    chats.close().await;
+    assert_eq!(found, Vec::<String>::new());
 }
 
 #[tokio::test]
