@@ -2,6 +2,7 @@
 //! A call is answered in the account and Region that it was signed for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -25,7 +26,7 @@ type Form = BTreeMap<String, String>;
 
 /// Answers whatever is none of the simulator's own paths.
 pub(super) async fn answer(
-    sim: &Sim,
+    sim: &Arc<Sim>,
     method: &str,
     path: &str,
     query: &[(String, String)],
@@ -60,7 +61,7 @@ pub(super) async fn answer(
 }
 
 async fn mgn_call(
-    sim: &Sim,
+    sim: &Arc<Sim>,
     method: &str,
     path: &str,
     query: &[(String, String)],
@@ -80,8 +81,12 @@ async fn mgn_call(
         Err(error) => return rest_json(400, &Err(error)),
     };
     if name.ends_with("LaunchConfiguration") {
-        // A server's launch template is made when the server appears: nobody sees the one without the other.
-        sim.settle().await;
+        // A server's launch template is made when the server appears: nobody sees the one without the other. In a task of its
+        // own, for a caller that gives up takes this one with it, and what the world has asked for would never be done.
+        let sim = Arc::clone(sim);
+        if let Err(error) = tokio::spawn(async move { sim.settle().await }).await {
+            tracing::error!(%error, "what the world asked for was not done");
+        }
     }
     let place = caller::place(sim, headers).await;
     let (result, rule) = {
@@ -417,4 +422,70 @@ fn respond(status: u16, kind: &'static str, error: Option<&ApiError>, body: Body
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::State;
+
+    use super::*;
+    use crate::world::effect::Effect;
+    use crate::{Config, Simulator};
+
+    #[tokio::test]
+    async fn what_the_world_asked_for_is_done_though_a_caller_gives_up() {
+        let machine = json!({
+            "sourceVmId": "vm-1", "hostname": "one", "ips": ["10.0.0.1"], "os": "linux", "agentInstalled": true,
+            "disks": [{"deviceName": "/dev/xvda", "bytes": 8_589_934_592_u64}],
+        });
+        let config = Config {
+            seed: Some(json!({"initializeMgn": true, "servers": [machine]})),
+            ..Config::default()
+        };
+        let begin = "2026-11-21T12:00:00Z".parse().unwrap();
+        let simulator = Simulator::manual(config, begin).await.unwrap();
+        let template = || {
+            let world = simulator.sim.world();
+            world
+                .here
+                .servers
+                .values()
+                .next()
+                .unwrap()
+                .template_id
+                .clone()
+        };
+        let server_id = simulator
+            .sim
+            .world()
+            .here
+            .servers
+            .keys()
+            .next()
+            .unwrap()
+            .clone();
+        let first = template();
+        assert!(first.is_some());
+        simulator.sim.world().ask_for(Effect::CreateTemplate {
+            server_id: server_id.clone(),
+            disks: Vec::new(),
+            attempts: 0,
+        });
+        let request = axum::http::Request::post("/GetLaunchConfiguration")
+            .body(Body::from(json!({"sourceServerID": server_id}).to_string()))
+            .unwrap();
+        let mut call = Box::pin(super::super::route(
+            State(Arc::clone(&simulator.sim)),
+            request,
+        ));
+        // It begins, and its caller has gone before it ends.
+        tokio::select! {
+            biased;
+            _ = &mut call => panic!("it has not waited"),
+            () = std::future::ready(()) => {}
+        }
+        drop(call);
+        simulator.sim.settle().await;
+        assert_ne!(template(), first);
+    }
 }
