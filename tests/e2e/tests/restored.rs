@@ -1,6 +1,7 @@
 //! Whatever state of the workflow fails, the world is as it was before: the source on and answering, no target instance, DNS,
-//! lifecycle, launch settings, CMDB and Cloud Migration Factory as before, and nothing held. The same where each call that a
-//! rollback changes something with fails once.
+//! lifecycle, launch settings, CMDB and Cloud Migration Factory as before, and nothing held. The same after a failure in each
+//! step of finalize, and where each call that a rollback changes something with fails once. Where the rollback itself dies, a
+//! person's order restores the world; where the migration has succeeded, what fails then takes nothing back.
 //!
 //! The stack's own workflow is changed for as long as this runs: it fails where a migration's ID says so.
 #![allow(
@@ -9,6 +10,12 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "restored/calls.rs"]
+mod calls;
+#[path = "restored/cases.rs"]
+mod cases;
+#[path = "restored/ends.rs"]
+mod ends;
 #[path = "restored/workflow.rs"]
 mod failing;
 #[path = "restored/world.rs"]
@@ -17,34 +24,44 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use failing::Place;
-use landfall_domain::{MigrationRecord, Status};
-use landfall_e2e::{Migration, Stack, poll, unique};
+use calls::{Call, Fault, Kind, Log};
+use cases::{Case, End};
+use ends::Scene;
+use landfall_domain::{EventType, MigrationRecord, Status};
+use landfall_e2e::people::Person;
+use landfall_e2e::poll::poll_for;
+use landfall_e2e::source::Source;
+use landfall_e2e::{Migration, Stack, unique};
 use serde_json::{Value, json};
-use world::{Known, World, Zone};
+use world::{Known, Whole, Zone};
 
-/// How long all migrations of a round may take together.
-const DEADLINE: Duration = Duration::from_mins(8);
+/// How long the migrations may take that are under way at once.
+const DEADLINE: Duration = Duration::from_mins(4);
 
-/// A migration that fails at its very last call, before which everything was moved.
-const LAST_CALL: &str = "lastFinalizeCutover";
+/// So many migrations are under way at once: with many more a small machine answers some calls too late.
+const AT_ONCE: usize = 20;
 
 #[tokio::test]
 async fn whatever_state_fails_the_world_is_as_it_was() {
     let stack = Stack::load().await;
     stack.delete("faults").await;
+    stack.delete("calls").await;
     let definition = failing::read(&stack).await;
-    let places = failing::places(&definition);
-    assert!(places.len() > 30, "{places:?}");
-    failing::write(&stack, &failing::failing(&definition, &places)).await;
+    let all = cases::cases(&definition);
+    assert!(all.len() > 60, "{all:?}");
+    let changed = failing::failing(&definition, &cases::places(&all));
+    failing::write(&stack, &changed).await;
     // In a task of its own, so that the definition is put back whatever comes of it.
     let local = tokio::task::LocalSet::new();
     let rounds = local.spawn_local({
         let stack = stack.clone();
         async move {
-            let first = round(&stack, &places, None).await;
-            round(&stack, &places, Some(first)).await;
+            let made = round(&stack, &all, &Calls::new()).await;
+            let undone: Vec<_> = all
+                .into_iter()
+                .filter(|case| made.contains_key(&case.name))
+                .collect();
+            round(&stack, &undone, &made).await;
         }
     });
     let outcome = local.run_until(rounds).await;
@@ -55,30 +72,95 @@ async fn whatever_state_fails_the_world_is_as_it_was() {
     }
 }
 
-/// Where the migrations of a round are known, by the names of their cases.
-type Cases = BTreeMap<String, Known>;
+/// With what calls the rollback of a case changed something.
+type Calls = BTreeMap<String, Vec<Call>>;
 
-/// Fails a migration at each place; with the cases of an earlier round, each call that its rollbacks made fails once.
-async fn round(stack: &Stack, places: &[Place], earlier: Option<Cases>) -> Cases {
+/// A case that is played.
+struct Played<'a> {
+    case: &'a Case,
+    known: Known,
+    migration: Migration,
+    before: Whole,
+}
+
+/// Plays every case; each of these calls of its rollback fails once. The calls of those that were rolled back.
+async fn round(stack: &Stack, cases: &[Case], failing: &Calls) -> Calls {
     let run = unique();
-    let zone = Zone::new(stack, &run).await;
+    let scene = Scene {
+        stack: stack.clone(),
+        zone: Zone::new(stack, &run).await,
+        run,
+    };
+    let approver = Person::new(stack, &scene.run, "ann").await;
+    let operator = Person::new(stack, &scene.run, "op").await;
+    let played = set_up(&scene, cases, &approver.arn).await;
+    let mut faults = Vec::new();
+    for it in &played {
+        let [_, app] = scene.zone.names(&it.case.name);
+        faults.extend(it.case.faults(&it.known, &app));
+    }
+    let refused = faults.len();
+    faults.extend(faults_of(&played, failing, &scene.zone));
+    for rule in &faults {
+        stack.post("faults", rule).await;
+    }
+    let mut records = Vec::new();
+    for group in played.chunks(AT_ONCE) {
+        let messages: Vec<_> = group.iter().map(|it| it.known.source.message()).collect();
+        for batch in messages.chunks(10) {
+            stack.submit(batch).await;
+        }
+        for it in group {
+            agree(&scene, it, &approver).await;
+        }
+        for it in group {
+            stopped(&scene, it, &operator).await;
+        }
+        for it in group {
+            records.push(restored(&scene, it).await);
+        }
+    }
+    scene.assert_nothing_claimed().await;
+    let left = stack.simulator("faults").await;
+    assert_eq!(
+        left,
+        json!([]),
+        "of {} faults some met no call",
+        faults.len()
+    );
+    let log = Log::read(stack).await;
+    let mut made = Calls::new();
+    for (it, record) in played.iter().zip(&records) {
+        let calls = log.of(it.case, &it.known, &record.done);
+        if it.is_undone() && !calls.is_empty() {
+            made.insert(it.case.name.clone(), calls);
+        }
+    }
+    let names: Vec<_> = cases.iter().map(|case| case.name.clone()).collect();
+    scene.zone.drop(&names).await;
+    let failed = faults.len() - refused;
+    println!(
+        "{} migrations, {refused} refusals of finalize, {failed} failed calls of rollbacks",
+        played.len()
+    );
+    made
+}
+
+/// Makes the sources of a round, and looks at each.
+async fn set_up<'a>(scene: &Scene, cases: &'a [Case], approver: &str) -> Vec<Played<'a>> {
+    let Scene { stack, run, zone } = scene;
     let secret = format!("landfall/source/e2e-{run}");
     let content = json!({"tenantId": "t", "clientId": "c", "clientSecret": "e2e-client-secret"});
     let create = stack.secrets.create_secret().name(&secret);
     let create = create.secret_string(content.to_string());
     create.send().await.expect("CreateSecret");
-
-    let names = places.iter().map(Place::name).chain([LAST_CALL.to_owned()]);
     let mut sources = Vec::new();
-    for name in names {
-        let source = world::source(stack, &run, &name, &secret, &zone).await;
-        // Only who fails there need soak.
-        let soaks = name.contains("Soak");
-        sources.push(if soaks {
-            source.request("policy", json!({"soakSeconds": 60}))
-        } else {
-            source
-        });
+    for case in cases {
+        let mut source = world::source(stack, run, &case.name, &secret, zone).await;
+        for (name, value) in case.request(approver) {
+            source = source.request(name, value);
+        }
+        sources.push(source);
     }
     let mut seed = landfall_e2e::source::seed(&sources);
     let known = sources.iter().map(world::known);
@@ -86,266 +168,161 @@ async fn round(stack: &Stack, places: &[Place], earlier: Option<Cases>) -> Cases
     seed["cmf"] = json!(cmf);
     seed["cmdb"] = json!(cmdb);
     let servers = stack.seed(&seed).await["servers"].clone();
-    let mut cases = Cases::new();
-    let mut before = BTreeMap::new();
-    for source in &sources {
+    let mut played = Vec::new();
+    for (case, source) in cases.iter().zip(&sources) {
         let known = Known::of(stack, source, &servers).await;
-        let case = known.case(&run).to_owned();
-        before.insert(case.clone(), known.look(stack, &run, &zone).await);
-        cases.insert(case, known);
+        played.push(Played {
+            case,
+            before: known.look_at_all(stack, run, zone).await,
+            migration: Migration::new(stack, Source::id(source)),
+            known,
+        });
     }
-    let last = &cases[LAST_CALL];
-    let refused = json!({
-        "service": "mgn", "operation": "FinalizeCutover", "kind": "error", "error": "AccessDeniedException",
-        "server": last.server, "count": 1_000,
-    });
-    stack.post("faults", &refused).await;
-    let mut faults = 0;
-    if let Some(earlier) = &earlier {
-        for (case, known) in &cases {
-            for rule in calls_of_rollback(stack, &earlier[case], known, &zone, case).await {
-                stack.post("faults", &rule).await;
-                faults += 1;
-            }
-        }
-        assert!(faults > 100, "only {faults} calls of rollbacks fail");
-    }
-    for batch in sources.chunks(10) {
-        let messages: Vec<_> = batch
-            .iter()
-            .map(landfall_e2e::source::Source::message)
-            .collect();
-        stack.submit(&messages).await;
-    }
-    for known in cases.values() {
-        let migration = Migration::new(stack, known.source.id());
-        poll(
-            &format!("the record of {}", known.source.id()),
-            async || {
-                migration
-                    .record()
-                    .await
-                    .map(|_| ())
-                    .ok_or("none".to_owned())
-            },
-        )
-        .await;
-    }
-    for (case, known) in &cases {
-        let migration = Migration::new(stack, known.source.id());
-        let record = migration.ended_within(DEADLINE).await;
-        if case == LAST_CALL {
-            assert_moved(&record);
-        }
-        assert_restored(stack, (case, known), &record, &before[case], (&run, &zone)).await;
-    }
-    // The one at the very end is for good, and every other one was met.
-    let left = stack.simulator("faults").await;
-    assert_eq!(
-        left.as_array().map(Vec::len),
-        Some(1),
-        "{faults} faults: {left}"
-    );
-    stack.delete("faults").await;
-    let names: Vec<String> = cases.keys().cloned().collect();
-    zone.drop(&names).await;
-    println!("{} migrations, {faults} faults", cases.len());
-    cases
+    played
 }
 
-/// Everything but the last call was made.
-fn assert_moved(record: &MigrationRecord) {
-    let (done, failure) = (&record.done, record.failure.as_ref().expect("a failure"));
-    assert_eq!(failure.state, "FinalizeCutover", "{failure:?}");
-    assert!(
-        failure.message.contains("mgn:FinalizeCutover"),
-        "{failure:?}"
-    );
-    assert_eq!(done.dns.len(), 2, "{failure:?}");
-    assert!(done.cmdb_previous.is_some() && done.source_powered_off_at.is_some());
-    let undone = record.rollback.as_ref().expect("a rollback");
-    assert!(undone.steps.len() > 8, "{undone:?}");
+/// The faults of rollbacks: over the cases each call is refused as often as its answer is lost.
+fn faults_of(played: &[Played<'_>], failing: &Calls, zone: &Zone) -> Vec<Value> {
+    let mut rules = Vec::new();
+    let mut turns: BTreeMap<(Kind, Fault), usize> = BTreeMap::new();
+    for it in played {
+        for call in failing.get(&it.case.name).into_iter().flatten() {
+            let mut count = |fault| *turns.entry((call.kind, fault)).or_default();
+            let fault = if count(Fault::Refused) > count(Fault::Lost) {
+                Fault::Lost
+            } else {
+                Fault::Refused
+            };
+            *turns.entry((call.kind, fault)).or_default() += 1;
+            rules.push(call.rule(&it.known, zone, it.case, fault));
+        }
+    }
+    assert!(turns.values().all(|count| *count > 0), "{turns:?}");
+    assert!(failing.is_empty() || turns.len() > 18, "{turns:?}");
+    println!("calls that fail: {turns:?}");
+    rules
 }
 
-async fn assert_restored(
-    stack: &Stack,
-    (case, known): (&str, &Known),
-    record: &MigrationRecord,
-    before: &World,
-    (run, zone): (&str, &Zone),
-) {
-    let what = format!("{case}: {:?}", record.failure);
-    let undone = record.status == Status::RolledBack;
-    assert!(
-        undone || record.status == Status::Failed,
-        "{} {what}",
-        record.status
-    );
-    assert!(
-        undone || record.done.cutover.is_none() && record.done.test.is_none(),
-        "{what}"
-    );
-    let after = known.look(stack, run, zone).await;
-    assert_eq!(after.launched, Value::Null, "{what}");
-    assert_eq!(&after, before, "{what}");
-    assert!(after.running && after.answers == 200, "{what}: {after:?}");
-    // A test that was passed stays passed.
-    let lifecycle = match &record.done.cutover {
-        Some(_) => "READY_FOR_CUTOVER",
-        None => "READY_FOR_TEST",
+/// Says yes at the gate that a case has to pass in its first attempt.
+async fn agree(scene: &Scene, played: &Played<'_>, approver: &Person) {
+    let Some(gate) = played.case.passes() else {
+        return;
     };
-    assert_eq!(known.lifecycle(stack).await, lifecycle, "{what}");
-    for launch in [&record.done.test, &record.done.cutover]
-        .into_iter()
-        .flatten()
-    {
-        let Some(instance) = &launch.instance_id else {
-            continue;
-        };
-        let state = stack.instance_state(instance).await;
-        let gone = state.as_deref().is_none_or(|it| it == "terminated");
-        assert!(gone, "{instance} is {state:?}; {what}");
-    }
-    assert_nothing_held(stack, known, &what).await;
-}
-
-/// No wait, no open launch, no claim.
-async fn assert_nothing_held(stack: &Stack, known: &Known, what: &str) {
-    let id = known.source.id();
-    let migration = Migration::new(stack, id);
-    poll(&format!("the end of what {id} holds"), async || {
-        let query = stack
-            .dynamodb
-            .query()
-            .table_name(&stack.info.table_name)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", AttributeValue::S(migration.key.pk()));
-        let items = query.send().await.expect("Query").items.unwrap_or_default();
-        let held: Vec<_> = items
-            .iter()
-            .filter(|item| item.contains_key("waitKey"))
-            .map(|item| item["sk"].clone())
-            .collect();
-        if held.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{held:?}"))
-        }
+    let id = played.known.source.id();
+    poll_for(DEADLINE, &format!("the gate {gate} of {id}"), async || {
+        let record = played.migration.record().await.ok_or("no record")?;
+        let failed = record.status.is_end() && record.status != Status::Succeeded;
+        assert!(!failed, "{id} {}: {:?}", record.status, record.failure);
+        let mut gates = record.gates.iter();
+        let asked = gates.any(|it| it.gate.as_str() == gate);
+        asked.then_some(()).ok_or(format!("{}", record.status))
     })
     .await;
-    let scan = stack
-        .dynamodb
-        .scan()
-        .table_name(&stack.info.table_name)
-        .filter_expression("sk = :claim AND migrationId = :id")
-        .expression_attribute_values(":claim", AttributeValue::S("CLAIM".into()))
-        .expression_attribute_values(":id", AttributeValue::S(id.to_owned()));
-    let mut claims = scan.into_paginator().items().send();
-    assert!(claims.next().await.is_none(), "a claim is left of {what}");
+    let (status, said) = approver.answer(&scene.stack, id, gate, "approve").await;
+    assert_eq!((status, &said["granted"]), (200, &json!(true)), "{said}");
 }
 
-/// The faults that meet each call once with which the rollback of a case changed something in the earlier round.
-async fn calls_of_rollback(
-    stack: &Stack,
-    earlier: &Known,
-    now: &Known,
-    zone: &Zone,
-    case: &str,
-) -> Vec<Value> {
-    let calls = stack.simulator("calls").await;
-    let calls = calls.as_array().expect("a list of calls");
-    let count = |service: &str, operation: &str, names: &[&str], by: &dyn Fn(&Value) -> bool| {
-        let of = |call: &&Value| {
-            let said = call["sourceServerIDs"].to_string() + &call["resources"].to_string();
-            call["service"] == service
-                && call["operation"] == operation
-                && (names.is_empty() || names.iter().any(|name| said.contains(name)))
-                && by(call)
-        };
-        calls.iter().filter(of).count()
+/// Waits until nothing goes on in the first attempt, and orders what a person must order then.
+async fn stopped(scene: &Scene, played: &Played<'_>, operator: &Person) {
+    let (case, migration) = (played.case, &played.migration);
+    let id = played.known.source.id();
+    let order = async |emergency: bool| {
+        let order = json!({
+            "migrationId": id, "order": "rollback", "reason": "as the test says", "emergency": emergency,
+        });
+        let (status, said) = operator.send(&scene.stack, "orders", &order).await;
+        assert_eq!(status, 200, "{id}: {said}");
+        said
     };
-    let migration = Migration::new(stack, earlier.source.id());
-    let done = migration.record().await.expect("a record").done;
-    let cutover = done.cutover.and_then(|launch| launch.instance_id);
-    let rule = |service: &str, operation: &str, server: &str, after: usize| {
-        json!({
-            "service": service, "operation": operation, "kind": "error", "error": "AccessDeniedException",
-            "status": 403, "server": server, "after": after,
-        })
+    let record = if case.end == End::Gone {
+        let cause = over(scene, migration).await;
+        let died = cause.as_deref() == Some(failing::CAUSE);
+        assert!(died || case.refused.is_some(), "{id}: {cause:?}");
+        migration.record().await.expect("a record")
+    } else {
+        migration.ended_within(DEADLINE).await
     };
-    let mut rules = Vec::new();
-    let by_rollback = |call: &Value| call["application"] == "rollback";
-    let by_others = |call: &Value| call["application"] != "rollback";
-    for operation in [
-        "ChangeServerLifeCycleState",
-        "TerminateTargetInstances",
-        "UpdateLaunchConfiguration",
-    ] {
-        let names = [earlier.server.as_str()];
-        if count("mgn", operation, &names, &by_rollback) > 0 {
-            let after = count("mgn", operation, &names, &by_others);
-            rules.push(rule("mgn", operation, &now.server, after));
+    if let (End::Undone, Some(place), None) = (case.end, case.fails.first(), case.refused) {
+        let failure = record.failure.as_ref().expect("a failure");
+        let wanted = (failing::CAUSE, place.state.as_str());
+        assert_eq!((&*failure.message, &*failure.state), wanted, "{id}");
+    }
+    if let Some(refused) = case.refused {
+        ends::assert_stopped(&record, refused, case.end);
+    }
+    match case.end {
+        End::Undone | End::Tested | End::Moved | End::Archived => return,
+        End::Frozen => {
+            assert_eq!(record.status, Status::Frozen, "{id}");
+            scene.assert_handed_over(&played.known, &record).await;
+        }
+        End::Gone => {
+            if case.refused.is_some() {
+                scene.assert_untouched(&played.known).await;
+            }
+            // Where a wait is left over the sweep may be first.
+            if !record.status.is_end() {
+                assert_eq!(order(false).await["status"], "FROZEN", "{id}");
+            }
+            let history = migration.history().await;
+            let last = history.last().expect("a history");
+            let why = last.detail.reason_code.as_deref();
+            assert_eq!(last.event_type, EventType::MigrationFrozen, "{id}");
+            assert_eq!(why, Some("EXECUTION_GONE"), "{id}");
         }
     }
-    let template = [earlier.template.as_str()];
-    if count("ec2", "ModifyLaunchTemplate", &template, &by_rollback) > 0 {
-        let after = count("ec2", "ModifyLaunchTemplate", &template, &by_others);
-        rules.push(rule("ec2", "ModifyLaunchTemplate", &now.template, after));
+    // Who would be asked is asked in `undone`.
+    assert_eq!(order(case.asks()).await["attempt"], 2, "{id}");
+}
+
+/// Waits for the end of what is played, and looks at the world.
+async fn restored(scene: &Scene, played: &Played<'_>) -> MigrationRecord {
+    let (case, migration) = (played.case, &played.migration);
+    let id = played.known.source.id();
+    let ordered = matches!(case.end, End::Frozen | End::Gone);
+    let attempt = if ordered { 2 } else { 1 };
+    let record = poll_for(
+        DEADLINE,
+        &format!("the end of {id}"),
+        async || match migration.record().await {
+            Some(record) if record.attempt == attempt && record.status.is_end() => Ok(record),
+            other => Err(format!("{:?}", other.map(|it| (it.attempt, it.status)))),
+        },
+    )
+    .await;
+    if played.is_undone() {
+        let status = record.status;
+        assert!(!ordered || status == Status::RolledBack, "{id}: {status}");
+        let known = &played.known;
+        scene.assert_restored(known, &record, &played.before).await;
+        return record;
     }
-    if let Some(instance) = cutover
-        && count("ec2", "ModifyInstanceAttribute", &[&instance], &by_rollback) > 0
-    {
-        let after = count("ec2", "ModifyInstanceAttribute", &[&instance], &by_others);
-        rules.push(rule("ec2", "ModifyInstanceAttribute", &now.server, after));
-    }
-    // Of these nobody says who called: the rollback's is the last.
-    let vm = |known: &Known| {
-        known.source.machine["sourceVmId"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let host = |known: &Known| {
-        known.source.machine["hostname"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let operations = |known: &Known| {
-        let machine =
-            "subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines";
-        [
-            ("cmf", format!("PUT /user/server/{}", known.source.id())),
-            (
-                "cmdb",
-                format!(
-                    "PATCH /api/now/table/cmdb_ci_server/{}",
-                    world::item(&vm(known))
-                ),
-            ),
-            ("azure", format!("POST /{machine}/{}/start", host(known))),
-        ]
-    };
-    let anybody = |_: &Value| true;
-    for ((service, before), (_, operation)) in operations(earlier).into_iter().zip(operations(now))
-    {
-        let all = count(service, &before, &[], &anybody);
-        if let Some(after) = all.checked_sub(1) {
-            let mut rule = rule(service, &operation, "", after);
-            rule.as_object_mut().expect("a rule").remove("server");
-            rules.push(rule);
+    over(scene, migration).await;
+    let record = migration.record().await.expect("a record");
+    let kept = (&played.before, case.end);
+    scene.assert_kept(&played.known, &record, kept).await;
+    record
+}
+
+/// Waits until the execution of a migration has ended; gives the cause where it has failed.
+async fn over(scene: &Scene, migration: &Migration) -> Option<String> {
+    let what = format!("the end of the execution of {}", migration.key);
+    poll_for(DEADLINE, &what, async || {
+        let record = migration.record().await.ok_or("no record")?;
+        let arn = record.execution_arn.ok_or("no execution")?;
+        let describe = scene.stack.sfn.describe_execution().execution_arn(arn);
+        let answer = describe.send().await.expect("DescribeExecution");
+        match answer.status().as_str() {
+            "RUNNING" => Err(format!("{} is {}", migration.key, record.status)),
+            _ => Ok(answer.cause),
         }
+    })
+    .await
+}
+
+impl Played<'_> {
+    /// Whether its world is as before.
+    fn is_undone(&self) -> bool {
+        matches!(self.case.end, End::Undone | End::Frozen | End::Gone)
     }
-    if !done.dns.is_empty() {
-        let [www, _] = zone.names(case);
-        rules.push(rule(
-            "route53",
-            "ChangeResourceRecordSets",
-            &zone.before(case),
-            0,
-        ));
-        rules.push(rule("route53", "TestDNSAnswer", &www, 0));
-    }
-    rules
 }

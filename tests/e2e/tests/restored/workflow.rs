@@ -5,89 +5,64 @@ use std::collections::BTreeMap;
 use landfall_e2e::Stack;
 use serde_json::{Value, json};
 
-/// What comes after the rollback has begun, or after the end: a failure there undoes nothing more.
-const BEHIND: [&str; 17] = [
-    "Duplicate",
-    "Rollback",
-    "RolledBack",
-    "RollbackGate",
-    "Freeze",
-    "Callback",
-    "CallbackOver",
-    "CallbackPause",
-    "Outcome",
-    "Retention",
-    "DecommissionWanted",
-    "DecommissionGate",
-    "Archive",
-    "Finalized",
-    "Succeeded",
-    "Failed",
-    "CompleteWithoutSwitch",
-];
-/// After it the point of no return is passed; what fails in it, and just before its last call, has a test of its own.
-const POINT_OF_NO_RETURN: &str = "FinalizeCutover";
+/// Of what every place says that it fails.
+pub(crate) const CAUSE: &str = "a test makes it fail here";
 
 /// A place where a migration fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// The state.
     pub(crate) state: String,
-    /// Whether the state has done its work.
+    /// Whether the state has done its work, and only its answer is lost.
     pub(crate) after: bool,
 }
 
 impl Place {
-    /// The end of the migration's ID.
+    pub(crate) fn before(state: &str) -> Self {
+        Self {
+            state: state.to_owned(),
+            after: false,
+        }
+    }
+
+    pub(crate) fn after(state: &str) -> Self {
+        Self {
+            state: state.to_owned(),
+            after: true,
+        }
+    }
+
+    /// The end of the ID of the migration that fails there.
     pub(crate) fn name(&self) -> String {
-        format!(
-            "{}{}",
-            if self.after { "after" } else { "before" },
-            self.state
-        )
+        let when = if self.after { "after" } else { "before" };
+        format!("{when}{}", self.state)
+    }
+
+    /// The choice that leads the migrations that fail here away from all others.
+    fn choice(&self) -> String {
+        let when = if self.after { "After" } else { "Before" };
+        format!("{when} {}", self.state)
     }
 }
 
-/// Every state that a migration passes on its way to the end, and with each that does something, what follows it.
-pub(crate) fn places(definition: &Value) -> Vec<Place> {
-    let states = definition["States"].as_object().expect("states");
-    let ahead = states
-        .iter()
-        .filter(|(name, _)| !BEHIND.contains(&name.as_str()));
-    ahead
-        .flat_map(|(name, state)| {
-            let works = state["Type"] == "Task" && name != POINT_OF_NO_RETURN;
-            let place = |after| Place {
-                state: name.clone(),
-                after,
-            };
-            std::iter::once(place(false)).chain(works.then(|| place(true)))
-        })
-        .collect()
-}
-
-/// The definition in which the migrations of these places fail there.
-pub(crate) fn failing(definition: &Value, places: &[Place]) -> Value {
+/// The definition in which, at each of these places, the migrations whose IDs end so fail in their first attempt: as Step
+/// Functions fails a state, so what catches everything there catches this, and where nothing does, the execution ends.
+pub(crate) fn failing(definition: &Value, places: &BTreeMap<Place, Vec<String>>) -> Value {
     let mut changed = definition.clone();
+    // Nobody waits for days here.
+    changed["States"]["Retention"]["Seconds"] = json!(1);
     let states = changed["States"].as_object_mut().expect("states");
-    let mut entries = BTreeMap::new();
-    for place in places.iter().filter(|place| !place.after) {
-        entries.insert(place.state.clone(), format!("Before {}", place.state));
-    }
+    let entries: BTreeMap<String, String> = places
+        .keys()
+        .filter(|place| !place.after)
+        .map(|place| (place.state.clone(), place.choice()))
+        .collect();
     // Every road into a state leads past the choice before it.
     for state in states.values_mut() {
         redirect(state, &entries);
     }
-    for place in places {
-        let id = place.name();
-        let (choice, failure) = (
-            format!(
-                "{} {}",
-                if place.after { "After" } else { "Before" },
-                place.state
-            ),
-            format!("Fail {id}"),
-        );
+    for (place, names) in places {
+        let (choice, failure) = (place.choice(), format!("Fail {}", place.name()));
         let onward = if place.after {
             let state = states[&place.state].as_object_mut().expect("a state");
             let next = state.insert("Next".to_owned(), choice.clone().into());
@@ -98,12 +73,21 @@ pub(crate) fn failing(definition: &Value, places: &[Place]) -> Value {
         states.insert(failure.clone(), failing_state(&states[&place.state], place));
         // Before it is claimed, only the event says whose execution it is.
         let whose = if place.state == "ClaimMigration" && !place.after {
-            "$states.input.detail.migrationId"
+            "$states.input.detail"
         } else {
-            "$stage.migrationId"
+            "$stage"
         };
-        let condition =
-            format!("{{% $substringAfter($substringAfter({whose}, 'e2e-'), '-') = '{id}' %}}");
+        let names = json!(names).to_string().replace('"', "'");
+        // A finalize that is held back half-way comes again, and so does a rollback that must be agreed to: it is the end
+        // of each that is meant.
+        let over = match (place.state.as_str(), place.after) {
+            ("FinalizeCutover", true) | ("Finalized", false) => " and $not($held)",
+            ("Rollback", true) => " and $not($approvalWanted)",
+            _ => "",
+        };
+        let condition = format!(
+            "{{% ($substringAfter($substringAfter({whose}.migrationId, 'e2e-'), '-') in {names}) and {whose}.attempt = 1{over} %}}"
+        );
         states.insert(
             choice,
             json!({
@@ -137,20 +121,29 @@ fn redirect(state: &mut Value, entries: &BTreeMap<String, String>) {
     }
 }
 
-/// What a state does when it fails: it remembers the failure, and whatever else its own catch of everything remembers while
-/// nothing else has.
+/// What a state does when it fails: what its own catch of everything does, which it has at the end; without one it ends the
+/// execution.
 fn failing_state(state: &Value, place: &Place) -> Value {
-    let catch = state["Catch"]
-        .as_array()
-        .and_then(|all| all.last().cloned());
-    let mut assign = match catch {
-        Some(catch) if !place.after => catch["Assign"].clone(),
-        _ => json!({}),
+    let catches = state["Catch"].as_array();
+    let Some(catch) = catches.and_then(|all| all.last()) else {
+        return json!({"Type": "Fail", "Error": "States.Runtime", "Cause": CAUSE});
     };
-    assign["failure"] = json!({
-        "error": "MigrationExecutionError", "cause": "a test makes it fail here", "state": place.state,
-    });
-    json!({"Type": "Pass", "Assign": assign, "Output": "{% {} %}", "Next": "Rollback"})
+    assert_eq!(catch["ErrorEquals"], json!(["States.ALL"]), "{place:?}");
+    let mut fails = json!({"Type": "Pass", "Output": "{% {} %}", "Next": catch["Next"]});
+    let assigned = catch["Assign"].as_object().into_iter().flatten();
+    for (name, value) in assigned {
+        let text = value.as_str().unwrap_or_default();
+        if text.contains("$states.errorOutput") {
+            // Only what catches an error can read it.
+            fails["Assign"][name] = json!({
+                "error": "MigrationExecutionError", "cause": CAUSE, "state": place.state,
+            });
+        } else if !(place.after && text.contains("$states.input")) {
+            // What it reads from its input it has assigned itself once it has done its work.
+            fails["Assign"][name] = value.clone();
+        }
+    }
+    fails
 }
 
 /// The definition that the stack runs.

@@ -40,19 +40,14 @@ impl Zone {
         format!("old-{}.{}", case.to_lowercase(), self.name)
     }
 
-    async fn put(&self, name: &str, value: &str) {
-        let record = ResourceRecord::builder().value(value).build();
-        let set = ResourceRecordSet::builder()
-            .name(name)
-            .r#type(RrType::Cname)
-            .ttl(TTL)
-            .resource_records(record.expect("a record"))
-            .build();
-        let change = Change::builder()
-            .action(ChangeAction::Upsert)
-            .resource_record_set(set.expect("a record set"))
-            .build();
-        let batch = ChangeBatch::builder().changes(change.expect("a change"));
+    /// Where it leads after the switch.
+    pub(crate) fn after(&self) -> String {
+        format!("new.{}", self.name)
+    }
+
+    async fn change(&self, action: ChangeAction, set: ResourceRecordSet) {
+        let change = Change::builder().action(action).resource_record_set(set);
+        let batch = ChangeBatch::builder().changes(change.build().expect("a change"));
         let change = self
             .dns
             .change_resource_record_sets()
@@ -61,56 +56,56 @@ impl Zone {
         change.send().await.expect("ChangeResourceRecordSets");
     }
 
-    /// Every record of a case, as text.
-    async fn records(&self, case: &str) -> Vec<String> {
-        let answer = self
-            .dns
-            .list_resource_record_sets()
-            .hosted_zone_id(&self.id)
-            .send()
-            .await;
-        let mut records: Vec<String> = Vec::new();
-        let names = self.names(case);
-        for set in answer
-            .expect("ListResourceRecordSets")
-            .resource_record_sets()
-        {
-            if names
-                .iter()
-                .any(|name| set.name().trim_end_matches('.') == name)
-            {
-                records.push(format!("{set:?}"));
-            }
+    /// Every record set of a case.
+    async fn sets(&self, case: &str) -> Vec<ResourceRecordSet> {
+        let mut sets = Vec::new();
+        for name in self.names(case) {
+            // A page is as long as it is, and may end before the name.
+            let list = self
+                .dns
+                .list_resource_record_sets()
+                .hosted_zone_id(&self.id)
+                .start_record_name(&name)
+                .max_items(3);
+            let answer = list.send().await.expect("ListResourceRecordSets");
+            let all = answer.resource_record_sets.into_iter();
+            sets.extend(all.filter(|set| set.name().trim_end_matches('.') == name));
         }
-        records.sort();
-        records
+        sets
     }
 
-    pub(crate) async fn drop(self, cases: &[String]) {
+    /// What the names of a case hold, as text.
+    async fn records(&self, case: &str) -> Vec<String> {
+        let sets = self.sets(case).await;
+        let texts = sets.iter().map(|set| {
+            let values: Vec<_> = set.resource_records().iter().map(|it| &*it.value).collect();
+            let (name, kind) = (set.name().trim_end_matches('.'), set.r#type());
+            format!("{name} {kind} {:?} {}", set.ttl(), values.join(" "))
+        });
+        texts.collect()
+    }
+
+    /// Removes the zone with the records of these cases.
+    pub(crate) async fn drop<'a>(self, cases: impl IntoIterator<Item = &'a String>) {
         for case in cases {
-            let [www, _] = self.names(case);
-            let record = ResourceRecord::builder().value(self.before(case)).build();
-            let set = ResourceRecordSet::builder()
-                .name(www)
-                .r#type(RrType::Cname)
-                .ttl(TTL)
-                .resource_records(record.expect("a record"))
-                .build();
-            let change = Change::builder()
-                .action(ChangeAction::Delete)
-                .resource_record_set(set.expect("a record set"))
-                .build();
-            let batch = ChangeBatch::builder().changes(change.expect("a change"));
-            let change = self
-                .dns
-                .change_resource_record_sets()
-                .hosted_zone_id(&self.id)
-                .change_batch(batch.build().expect("a batch"));
-            change.send().await.expect("the record of before");
+            for set in self.sets(case).await {
+                self.change(ChangeAction::Delete, set).await;
+            }
         }
         let delete = self.dns.delete_hosted_zone().id(&self.id);
         delete.send().await.expect("DeleteHostedZone");
     }
+}
+
+/// The record set of a name that leads to another one.
+fn alias(name: &str, value: &str) -> ResourceRecordSet {
+    let record = ResourceRecord::builder().value(value).build();
+    let set = ResourceRecordSet::builder()
+        .name(name)
+        .r#type(RrType::Cname)
+        .ttl(TTL)
+        .resource_records(record.expect("a record"));
+    set.build().expect("a record set")
 }
 
 /// A source that its platform controls, that MGN replicates already, and that the CMDB, Cloud Migration Factory and DNS know.
@@ -123,7 +118,8 @@ pub(crate) async fn source(
 ) -> Source {
     let simulator = &stack.info.simulator_url;
     let [www, app] = zone.names(case);
-    zone.put(&www, &zone.before(case)).await;
+    let before = alias(&www, &zone.before(case));
+    zone.change(ChangeAction::Upsert, before).await;
     let source = Source::new(stack, run, case)
         .machine("agentInstalled", true)
         .machine("replicated", true)
@@ -148,11 +144,14 @@ pub(crate) async fn source(
         .request(
             "dns",
             json!([
-                {"hostedZoneId": zone.id, "name": www, "type": "CNAME", "value": format!("new.{}", zone.name)},
+                {"hostedZoneId": zone.id, "name": www, "type": "CNAME", "value": zone.after()},
                 {"hostedZoneId": zone.id, "name": app, "type": "A"},
             ]),
         )
-        .request("cmdb", json!({"table": "cmdb_ci_server", "sysId": item(&vm)}))
+        .request(
+            "cmdb",
+            json!({"table": "cmdb_ci_server", "sysId": item(&vm)}),
+        )
 }
 
 /// The CMDB's ID of a machine: letters and digits only.
@@ -189,6 +188,12 @@ pub(crate) struct World {
     pub(crate) names: Vec<String>,
     pub(crate) cmdb: Value,
     pub(crate) cmf: Value,
+}
+
+/// The same, and what its next launch would be made with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Whole {
+    pub(crate) world: World,
     pub(crate) launch: Value,
     pub(crate) default_version: String,
 }
@@ -212,18 +217,55 @@ impl Known {
             .expect("the run's own")
     }
 
-    /// The lifecycle of the server in MGN.
-    pub(crate) async fn lifecycle(&self, stack: &Stack) -> String {
-        let state = stack.simulator("state").await;
-        let lifecycle = state["servers"][&self.server]["life_cycle"].as_str();
-        lifecycle.expect("a lifecycle").to_owned()
+    /// The call that changes its configuration item.
+    pub(crate) fn item_change(&self) -> String {
+        format!(
+            "PATCH /api/now/table/cmdb_ci_server/{}",
+            item(self.text("sourceVmId"))
+        )
     }
 
+    /// The call that changes its record in Cloud Migration Factory.
+    pub(crate) fn factory_change(&self) -> String {
+        format!("PUT /user/server/{}", self.source.id())
+    }
+
+    /// The call of Azure that asks something of its machine.
+    pub(crate) fn machine(&self, method: &str, action: &str) -> String {
+        let group = "subscriptions/s/resourceGroups/g/providers/Microsoft.Compute";
+        let host = self.text("hostname");
+        format!("{method} /{group}/virtualMachines/{host}/{action}")
+    }
+
+    fn text(&self, member: &str) -> &str {
+        self.source.machine[member].as_str().unwrap_or_default()
+    }
+
+    /// The server as MGN has it.
+    pub(crate) async fn in_mgn(&self, stack: &Stack) -> Value {
+        stack.simulator("state").await["servers"][&self.server].clone()
+    }
+
+    /// What there is of it.
     pub(crate) async fn look(&self, stack: &Stack, run: &str, zone: &Zone) -> World {
         let state = stack.simulator("state").await;
-        let vm = self.source.machine["sourceVmId"].as_str().expect("its ID");
+        let vm = self.text("sourceVmId");
         let url = format!("{}/sources/{vm}/health", stack.info.simulator_url);
         let answer = reqwest::get(url).await.expect("the simulator");
+        let cmf = state["cmf"].as_array().expect("CMF's records").iter();
+        let mut cmf = cmf.filter(|record| record["server_id"] == self.source.id());
+        World {
+            running: state["machines"][vm]["running"] == true,
+            answers: answer.status().as_u16(),
+            launched: state["servers"][&self.server]["launched"].clone(),
+            names: zone.records(self.case(run)).await,
+            cmdb: state["cmdb"]["cmdb_ci_server"][item(vm)].clone(),
+            cmf: cmf.next().expect("its record").clone(),
+        }
+    }
+
+    /// The same, with its launch settings.
+    pub(crate) async fn look_at_all(&self, stack: &Stack, run: &str, zone: &Zone) -> Whole {
         let text = raw::ec2(
             stack,
             stack.home(),
@@ -237,15 +279,8 @@ impl Known {
             .split_once("<defaultVersionNumber>")
             .expect("a template");
         let (version, _) = version.split_once('<').expect("its default version");
-        let cmf = state["cmf"].as_array().expect("CMF's records").iter();
-        let mut cmf = cmf.filter(|record| record["server_id"] == self.source.id());
-        World {
-            running: state["machines"][vm]["running"] == true,
-            answers: answer.status().as_u16(),
-            launched: state["servers"][&self.server]["launched"].clone(),
-            names: zone.records(self.case(run)).await,
-            cmdb: state["cmdb"]["cmdb_ci_server"][item(vm)].clone(),
-            cmf: cmf.next().expect("its record").clone(),
+        Whole {
+            world: self.look(stack, run, zone).await,
             launch: configuration(stack, &self.server).await,
             default_version: version.to_owned(),
         }
