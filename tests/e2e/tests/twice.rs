@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use landfall_domain::{EventType, Status};
-use landfall_e2e::{Migration, Stack, unique};
+use landfall_e2e::{Migration, Stack, account, unique};
 use serde_json::{Value, json};
 use world::{Known, Zone};
 
@@ -45,6 +45,7 @@ struct Deeds {
 async fn a_stage_that_runs_twice_changes_nothing_the_second_time() {
     let stack = Stack::load().await;
     stack.delete("faults").await;
+    let waking = account::wake(&stack);
     let definition = failing::read(&stack).await;
     let once = round(&stack, false).await;
     failing::write(&stack, &doubled(&definition)).await;
@@ -55,6 +56,7 @@ async fn a_stage_that_runs_twice_changes_nothing_the_second_time() {
     });
     let twice = local.run_until(again).await;
     failing::write(&stack, &definition).await;
+    waking.abort();
     stack.delete("faults").await;
     let twice = twice.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
     for (case, status) in CASES {
@@ -96,7 +98,7 @@ async fn round(stack: &Stack, twice: bool) -> BTreeMap<&'static str, Deeds> {
     for (case, _) in CASES {
         let source = world::source(stack, &run, case, &secret, &zone).await;
         sources.push(match case {
-            "success" => source.request("policy", json!({"soakSeconds": 60})),
+            "success" => source.request("policy", json!({"soakSeconds": 5})),
             "rehearsal" => source.request("steps", json!(["freeze", "replicate", "validate"])),
             "unhealthy" => source.machine("healthy", false),
             "invalid" => source.request("subnetId", "subnet-0fffffffffffffff0"),
