@@ -198,6 +198,7 @@ async fn cancelled_in(scene: &Scene, phase: Phase, source: &Source) {
         failure.message
     );
     assert_nothing_left(&migration, &record).await;
+    assert_launches(&migration, name, phase.launches).await;
     if let Some((copy, _)) = stop {
         copy.close().await;
     }
