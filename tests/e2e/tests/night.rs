@@ -92,6 +92,23 @@ impl Night {
         .await
     }
 
+    /// Waits until the old answers of DNS hold it, and pauses it there.
+    async fn held_and_paused(&self) -> MigrationRecord {
+        let by_dns = |record: &MigrationRecord| {
+            let held = record.held.as_ref();
+            held.is_some_and(|held| held.code == "DNS_TTL")
+        };
+        let record = self.until("the hold", by_dns).await;
+        self.order("pause").await;
+        record
+    }
+
+    async fn order(&self, order: &str) {
+        let ordered = self.approver.order(&self.stack, self.source.id(), order);
+        let (status, said) = ordered.await;
+        assert_eq!(status, 200, "{order}: {said}");
+    }
+
     /// Waits until the record is as wanted.
     async fn until(&self, what: &str, is: impl Fn(&MigrationRecord) -> bool) -> MigrationRecord {
         poll_for(
@@ -165,21 +182,15 @@ async fn users_move_in_order_and_the_source_ends_only_when_somebody_agrees() {
         Night::retained("order", 86_400),
         Night::retained("silent", 3)
     );
-    // While resolvers keep the old address, the source serves those that they send to it.
-    let is_held = |record: &MigrationRecord| {
-        let held = record.held.as_ref();
-        held.is_some_and(|held| held.code == "DNS_TTL")
-    };
-    let held = night.until("the hold", is_held).await;
+    // While resolvers keep the old address, the source serves those that they send to it. Neither goes on from there before its
+    // retention can pass in no time, however long the others need the stack's pace.
+    let (held, _) = tokio::join!(night.held_and_paused(), silent.held_and_paused());
     assert_eq!(
         (held.status, held.stage()),
         (Status::AwaitingWindow, Status::Finalizing)
     );
     assert_ne!(night.address().await, OLD_ADDRESS);
     assert_eq!(night.machine().await["running"], true);
-    silent
-        .until("the hold", |it| is_held(it) || it.status.is_end())
-        .await;
     // The days of the retention are over as soon as they begin.
     drop(pace);
     let _alone = PACE.write().await;
@@ -187,6 +198,8 @@ async fn users_move_in_order_and_the_source_ends_only_when_somebody_agrees() {
     let clock = stack.simulator("clock").await;
     let scale = clock["scale"].as_f64().expect("a scale");
     wait_scale(&stack, 0.000_01).await;
+    night.order("resume").await;
+    silent.order("resume").await;
     // Apart, so that the stack gets its pace back whatever becomes of it.
     let rest = async {
         let agreed = spawn_local(after_the_hold(night));
