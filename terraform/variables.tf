@@ -124,9 +124,9 @@ variable "notice_events" {
   description = "Event types of which stakeholders hear; an empty list tells them nothing. See schemas/events."
   type        = list(string)
   default = [
-    "ApprovalDenied", "ApprovalEscalated", "ApprovalRequested", "MigrationCancelled", "MigrationFailed", "MigrationFrozen",
-    "MigrationRejected", "MigrationSucceeded", "ReplicationStalled", "RollbackCompleted", "RollbackFailed", "RollbackStarted",
-    "SourceDecommissioned", "SwitchHeld",
+    "ApprovalDenied", "ApprovalEscalated", "ApprovalRequested", "EmergencyOrdered", "MigrationCancelled", "MigrationFailed",
+    "MigrationFrozen", "MigrationRejected", "MigrationSucceeded", "ReplicationStalled", "RollbackCompleted", "RollbackFailed",
+    "RollbackRefused", "RollbackStarted", "SourceDecommissioned", "SwitchHeld",
   ]
 
   validation {

@@ -151,8 +151,8 @@ Examples:
 
 With --plan nothing is changed: the plan is read from the record. Of a rollback that runs, each step says how it stands, and
 of one that could not go on, what is left to do by hand.
-Without it, a migration that is under way is cancelled; for one that is SUCCEEDED or FROZEN an attempt begins that undoes what
-can be undone. A risky rollback asks the approvers of the gate rollback, where there are any; --emergency asks nobody, and
+Without it, a migration that is under way is cancelled; for one that is SUCCEEDED, FROZEN or released an attempt begins that
+undoes what can be undone. A risky rollback asks the approvers of the gate rollback, where there are any; --emergency asks nobody, and
 that stands in the history with your name.
 
 Your credentials need lambda:InvokeFunction on the deployment's function <prefix>-rollback for --plan, else

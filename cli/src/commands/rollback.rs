@@ -159,8 +159,11 @@ fn text(answer: &Answer, palette: Palette) -> String {
     for step in &plan.compensations {
         one(&mut out, step, answer.progress.as_ref(), palette);
     }
-    let still =
-        !answer.status.is_end() || matches!(answer.status, Status::Succeeded | Status::Frozen);
+    let still = !answer.status.is_end()
+        || matches!(
+            answer.status,
+            Status::Succeeded | Status::Frozen | Status::Failed
+        );
     if answer.approval_wanted && still {
         out.push_str(
             "\nIt is risky: whoever the rules of the gate `rollback` name must agree before it begins, unless it is \

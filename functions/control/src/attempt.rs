@@ -4,6 +4,7 @@ use landfall_common::caller::Refusal;
 use landfall_common::state::claim::{Claim, Taking};
 use landfall_common::state::{Change, Key};
 use landfall_domain::control::{Control, Purpose};
+use landfall_domain::record::Ended;
 use landfall_domain::rollback::{Estimates, plan};
 use landfall_domain::{EventType, Finding, MigrationRecord, StageError, Status};
 use serde_json::json;
@@ -93,7 +94,7 @@ impl Task<'_> {
         next.source_server_id.clone_from(&record.source_server_id);
         next.claims.clone_from(&record.claims);
         next.hand_over.clone_from(&record.hand_over);
-        next.control.undoes = Some(record.status);
+        next.undoes = Some(Box::new(Ended::of(&record)));
         next.control.emergency = self.emergency.then(|| self.order.clone());
         self.begin(&record, next, EventType::RollbackRequested, takings)
             .await
@@ -149,7 +150,8 @@ impl Task<'_> {
     pub(crate) async fn announce(&self, record: MigrationRecord, event: EventType) -> Outcome {
         if record.execution_arn.is_none() {
             let history = self.deps.journal.store.history(&Key::of(&record)).await?;
-            if let Some(last) = history.last() {
+            let mut entries = history.iter().rev();
+            if let Some(last) = entries.find(|entry| entry.event_type == event) {
                 self.deps
                     .journal
                     .events

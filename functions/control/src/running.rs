@@ -79,8 +79,8 @@ impl Task<'_> {
         }
         // Noted before MGN is asked: whether it has done it is known only afterwards, at the latest when the rollback looks.
         let begun = finalize::note(&record.done, finalize::Step::MgnFinalize).is_some();
-        let refused = record.rollback.is_some() || record.gate(Gate::Rollback).is_some();
-        if begun && !refused || record.done.finalized_at.is_some() {
+        let looked = record.is_being_undone() || record.gate(Gate::Rollback).is_some();
+        if begun && !looked || record.done.finalized_at.is_some() {
             // Nobody would come to its end, had the execution been stopped or died.
             record = match self.freeze_if_gone(record).await? {
                 Ok(record) if record.status.is_end() => return Ok(Ok(record)),
@@ -139,6 +139,15 @@ impl Task<'_> {
     /// The order to undo an ended attempt once more: starts what was lost, or stops asking people. One whose execution has
     /// ended is frozen, and may then be ordered anew.
     pub(crate) async fn urge(&self, mut record: MigrationRecord) -> Outcome {
+        let gate = record.gate(Gate::Rollback);
+        if gate.is_some_and(|gate| gate.refused_at.is_some()) && !record.is_being_undone() {
+            let remedy = "Order it again once the migration has ended.";
+            return Err(forbidden(
+                &record,
+                " and its rollback was refused just now",
+                remedy,
+            ));
+        }
         if self.emergency && record.control.emergency.is_none() {
             record.control.emergency = Some(self.order.clone());
             record = match outcome(self.tell(record, EventType::EmergencyOrdered).await)? {

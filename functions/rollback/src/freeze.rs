@@ -30,8 +30,8 @@ pub(crate) async fn after(
     write(deps, record, evidence, now).await
 }
 
-/// Writes that a rollback died, with what it died of; one that was ordered and refused leaves the migration as it was. What it did since it last wrote down how far it came nobody knows,
-/// so the evidence has its whole plan.
+/// Writes that a rollback died, with what it died of. What it did since it last wrote down how far it came nobody knows, so
+/// the evidence has its whole plan. One that was ordered, and refused before it began, leaves the migration as it was.
 pub(crate) async fn only(
     deps: &Deps,
     mut record: MigrationRecord,
@@ -41,9 +41,9 @@ pub(crate) async fn only(
     record.failure = Some(input.failure.failure(record.failure.take()));
     let caught = input.caught.failure(None);
     let refused = caught.error == ErrorName::ApprovalError.as_str();
-    let before = record.control.undoes.filter(|_| refused);
-    if let Some(before) = before.filter(|before| record.may_stand_as(*before)) {
-        return stand(deps, record, before, &caught.message, now).await;
+    let refused = refused && !record.is_being_undone();
+    if refused && record.stands_as().is_some() {
+        return stand(deps, record, &caught.message, now).await;
     }
     tracing::error!(
         error = caught.error,
@@ -80,19 +80,20 @@ pub(crate) async fn only(
 async fn stand(
     deps: &Deps,
     mut record: MigrationRecord,
-    before: Status,
     because: &str,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
+    let Some(before) = record.undoes.clone() else {
+        return Ok(record);
+    };
     tracing::info!(
-        status = before.as_str(),
+        status = before.status.as_str(),
         "the rollback was refused: {because}"
     );
-    record.rollback = None;
-    if before == Status::Succeeded {
-        record.failure = None;
-    }
-    let change = Change::to(before, EventType::RollbackRefused)
+    record.failure = before.failure;
+    record.rollback = before.rollback;
+    record.phase_millis = before.phase_millis;
+    let change = Change::to(before.status, EventType::RollbackRefused)
         .reason(ErrorName::ApprovalError.as_str())
         .evidence(json!({ "because": because, "order": record.control.ordered }));
     Box::pin(deps.journal.advance(record, change, now)).await

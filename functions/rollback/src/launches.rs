@@ -42,12 +42,24 @@ pub(crate) async fn stop(
     stopped
 }
 
-/// Whether the migration has come so far that a launch may have been asked for.
+/// Whether the migration has come so far that a launch may have been asked for: of the attempt itself, or of a frozen one that
+/// this one is to undo, whose own rollback may have died before it looked.
 fn may_launch(record: &MigrationRecord) -> bool {
-    !matches!(
+    let early = matches!(
         record.status,
         Status::Requested | Status::Validating | Status::Preparing | Status::Replicating
-    )
+    );
+    !early || undoes_frozen(record)
+}
+
+fn undoes_frozen(record: &MigrationRecord) -> bool {
+    record.stands_as() == Some(Status::Frozen)
+}
+
+/// Whether a wait is of what is undone.
+fn is_about(record: &MigrationRecord, wait: &Wait) -> bool {
+    let before = undoes_frozen(record) && wait.attempt + 1 == record.attempt;
+    before || wait.attempt == record.attempt
 }
 
 async fn under_lease(
@@ -65,7 +77,7 @@ async fn under_lease(
     }
     let unknown: Vec<(LaunchAction, &Wait)> = waits
         .iter()
-        .filter(|wait| wait.attempt == record.attempt)
+        .filter(|wait| is_about(&record, wait))
         .filter_map(|wait| Some((wait.kind.action()?, wait)))
         .filter(|(action, wait)| {
             record.done.launch(*action).is_none()

@@ -9,7 +9,8 @@
 //! hand-over for a person.
 //!
 //! With `"action": "freeze"` it undoes nothing and only writes that the migration is FROZEN: the workflow asks for it
-//! when the rollback itself has failed, so that the record does not say for ever what was true before.
+//! when the rollback itself has failed, so that the record does not say for ever what was true before. Where people
+//! refused a rollback that was ordered after the end, it writes that the migration stands as it had ended.
 //!
 //! With `"action": "plan"` it answers with the plan of a migration, whatever its status, and touches nothing.
 //!
@@ -140,7 +141,7 @@ enum Action {
     /// Undo what was done.
     #[default]
     RollBack,
-    /// Write that a person must look, and touch nothing.
+    /// Write that a person must look, or that the migration stands as before, and touch nothing.
     Freeze,
 }
 

@@ -8,7 +8,7 @@ use landfall_domain::{Finding, StageError};
 use landfall_tasks::{self as tasks, Told};
 use serde_json::json;
 
-use crate::Deps;
+use crate::{Deps, finish};
 
 /// Whether a launch may start now. A test of a paused migration stays in the queue; a cutover that anything holds goes back
 /// to its gate, which waits longer than a queue and says what for.
@@ -34,14 +34,19 @@ pub(crate) async fn may_start(
     if action == LaunchAction::Test {
         let paused = record.control.paused.is_some();
         if paused {
-            store.pause_waits(&wait.key, now).await?;
+            store.follow_pause(&wait.key, now).await?;
         }
         return Ok(!paused);
     }
     let Some(hold) = deps.holds.hold(store, &record, now).await? else {
         return Ok(true);
     };
-    give_back(deps, wait, &hold.finding, now).await?;
+    // What the gate may see otherwise, as a calendar that only this function cannot read, would send it to and fro.
+    if hold.finding.code == "FREEZE_UNREADABLE" {
+        finish::held(deps, wait, hold.finding, now).await?;
+    } else {
+        give_back(deps, wait, &hold.finding, now).await?;
+    }
     Ok(false)
 }
 

@@ -159,6 +159,9 @@ async fn give_up_overdue(
         let Some(action) = wait.kind.action().filter(|_| wait.is_overdue(now)) else {
             continue;
         };
+        if !hold::may_start(deps, action, wait, now).await? {
+            continue;
+        }
         let text = format!(
             "the {} launch of {} did not get its turn by {}: MGN could not be asked: {}",
             action.as_str(),
@@ -338,6 +341,11 @@ async fn decide(
             Ok(None)
         }
         Decision::Wait(why) => {
+            // Nobody knows yet whether it was started.
+            let open = wait.is_unconfirmed(now) || action == LaunchAction::Test;
+            if !open && !hold::may_start(deps, action, &wait, now).await? {
+                return Ok(None);
+            }
             finish::held(deps, &wait, why, now).await?;
             Ok(None)
         }

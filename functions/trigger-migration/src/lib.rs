@@ -48,9 +48,9 @@ pub(crate) const AT_ONCE: usize = 16;
 /// After how many seconds a message that could not be started comes again: this, more with each receive, and the most.
 /// Over [`QUEUE_HOURS`] that is below the queue's 1,000 receives.
 const COME_AGAIN_SECONDS: (i32, i32) = (5, 60);
-/// A paused launch comes again as often at first; after so many receives, two hours, only each half hour, so that a week's
-/// pause does not use up the receives.
-const PAUSED: (i32, i32) = (120, 1_800);
+/// A paused launch comes again as often at first; after so many receives, an hour, only each 45 minutes, so that a week's pause
+/// and [`QUEUE_HOURS`] after it do not use up the receives.
+const PAUSED: (i32, i32) = (60, 2_700);
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -184,7 +184,13 @@ async fn open(
         let token = (message.task_token, message.retry_count);
         let due = after(invocation.now, QUEUE_HOURS);
         let wait = Wait::of(&record, kind, token, invocation.now, due);
-        deps.journal.store.open_launch(&wait).await.map(Some)
+        let store = &deps.journal.store;
+        let wait = store.open_launch(&wait).await?;
+        // Opened while an operator let the migration go on: nobody else would.
+        if wait.paused_at.is_some() {
+            store.follow_pause(&wait.key, invocation.now).await?;
+        }
+        Ok(Some(wait))
     };
     work.instrument(span).await
 }

@@ -156,9 +156,9 @@ async fn open(
             settle::fail(deps, &wait, &stage::cancelled(order), invocation.now).await?;
             return Ok(None);
         }
-        if record.control.paused.is_some() && wait.paused_at.is_none() {
+        if record.control.paused.is_some() != wait.paused_at.is_some() {
             let store = &deps.journal.store;
-            store.pause_waits(&wait.key, invocation.now).await?;
+            store.follow_pause(&wait.key, invocation.now).await?;
         }
         Ok(Some(wait))
     };

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::status::Status;
-
-/// How many days a pause may last in all while one thing is waited for: the workflow's time-outs have them on top of what is
-/// waited for itself.
+/// How many days a pause may last at least while one thing is waited for: the workflow's time-outs have them on top of the
+/// time that the thing itself is given.
 pub const PAUSE_DAYS: u64 = 7;
 
 /// What an attempt is for.
@@ -47,9 +45,6 @@ pub struct Control {
     /// The order that this attempt began with: a retry, or a rollback of the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ordered: Option<Order>,
-    /// How the attempt had ended that this one is to undo: it stands so again where people refuse the order.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub undoes: Option<Status>,
     /// Nothing new is begun until it is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Order>,

@@ -63,6 +63,9 @@ pub struct MigrationRecord {
     /// Whether the test of an earlier attempt stands for the one that the request asks for: a retry makes no second one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test_kept: bool,
+    /// How the attempt had ended that this one is to undo: it stands so again where people refuse that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<Box<Ended>>,
     /// What operators have ordered.
     #[serde(default, skip_serializing_if = "Control::is_empty")]
     pub control: Control,
@@ -149,6 +152,7 @@ impl MigrationRecord {
             held_from: None,
             purpose: Purpose::default(),
             test_kept: false,
+            undoes: None,
             control: Control::default(),
             gates: Vec::new(),
             correlation_id: correlation_id.into(),
@@ -181,17 +185,53 @@ impl MigrationRecord {
         self.request.wants(step) && !(step == Step::Validate && self.test_kept)
     }
 
-    /// Whether this attempt may end as the one before it had, for it was to undo that one and has not begun to.
-    pub fn may_stand_as(&self, before: Status) -> bool {
+    /// The status that this attempt may end with because the one that it was to undo had ended so.
+    pub fn stands_as(&self) -> Option<Status> {
+        let before = self
+            .undoes
+            .as_ref()
+            .filter(|_| self.purpose == Purpose::Rollback);
+        before.map(|before| before.status)
+    }
+
+    /// Whether its rollback has begun to undo anything.
+    pub fn is_being_undone(&self) -> bool {
         let begun = |progress: &rollback::Progress| !progress.started_at.is_empty();
-        self.purpose == Purpose::Rollback
-            && self.control.undoes == Some(before)
-            && !self.rollback.as_ref().is_some_and(begun)
+        self.rollback.as_ref().is_some_and(begun)
     }
 
     /// Where the work stands, whatever is waited for: the status, or while a gate holds it the one before.
     pub fn stage(&self) -> Status {
         self.held_from.unwrap_or(self.status)
+    }
+}
+
+/// How an attempt had ended, as far as the next one does not go on with it anyway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ended {
+    /// With which status.
+    pub status: Status,
+    /// Why it had failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// How far its rollback had come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<rollback::Progress>,
+    /// How long it was in each status.
+    #[serde(default, skip_serializing_if = "Phases::is_empty")]
+    pub phase_millis: Phases,
+}
+
+impl Ended {
+    /// Of an attempt.
+    pub fn of(record: &MigrationRecord) -> Self {
+        Self {
+            status: record.status,
+            failure: record.failure.clone(),
+            rollback: record.rollback.clone(),
+            phase_millis: record.phase_millis.clone(),
+        }
     }
 }
 
@@ -311,26 +351,6 @@ pub(crate) mod tests {
         let read: TestEvidence = serde_json::from_value(evidence.clone()).unwrap();
         assert_eq!(read.effective_digest, None);
         assert_eq!(serde_json::to_value(&read).unwrap(), evidence);
-    }
-
-    #[test]
-    fn only_an_order_to_undo_that_has_not_begun_leaves_the_end_before_it() {
-        let mut ordered = record();
-        ordered.purpose = Purpose::Rollback;
-        ordered.control.undoes = Some(Status::Succeeded);
-        assert!(ordered.may_stand_as(Status::Succeeded));
-        assert!(!ordered.may_stand_as(Status::Frozen));
-        // What was written before the launches could be stopped is no beginning.
-        ordered.rollback = Some(rollback::Progress::default());
-        assert!(ordered.may_stand_as(Status::Succeeded));
-        let mut begun = ordered.clone();
-        begun.rollback = Some(rollback::Progress {
-            started_at: "2026-01-01T00:00:00Z".to_owned(),
-            ..rollback::Progress::default()
-        });
-        assert!(!begun.may_stand_as(Status::Succeeded));
-        ordered.purpose = Purpose::Migrate;
-        assert!(!ordered.may_stand_as(Status::Succeeded));
     }
 
     #[test]

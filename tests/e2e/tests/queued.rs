@@ -34,7 +34,6 @@ async fn a_cutover_that_is_paused_in_its_queue_waits_at_its_gate_and_is_launched
     let op = Person::new(&stack, &run, "op").await;
     let source = Source::new(&stack, &run, "queued");
     let migration = Migration::new(&stack, source.id());
-    stack.delete("faults").await;
     stack.seed(&seed([&source])).await;
     stack.submit(&[source.message()]).await;
     let known = until(&migration, "a source server", |it| {
@@ -68,7 +67,7 @@ async fn a_cutover_that_is_paused_in_its_queue_waits_at_its_gate_and_is_launched
     assert_eq!(held.stage(), Status::ReadyForCutover);
     assert!(held.done.cutover.is_none());
     // MGN would take it now.
-    stack.delete("faults").await;
+    stack.delete(&format!("faults?server={server}")).await;
     let (status, said) = op.order(&stack, source.id(), "resume").await;
     assert_eq!(status, 200, "{said}");
     let record = migration.ended_within(LONG).await;

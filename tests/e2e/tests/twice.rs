@@ -15,7 +15,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use landfall_domain::{EventType, Status};
+use landfall_domain::{EventType, MigrationRecord, Status};
 use landfall_e2e::{Migration, Stack, account, unique};
 use serde_json::{Value, json};
 use world::{Known, Zone};
@@ -30,6 +30,17 @@ const CASES: [(&str, Status); 5] = [
     ("unhealthy", Status::RolledBack),
     ("refusedfinalize", Status::RolledBack),
     ("invalid", Status::Failed),
+];
+
+/// Some of what a success changes, beside its names: each is among its calls, or they are not found.
+const MOVES: [&str; 7] = [
+    "mgn StartTest",
+    "mgn StartCutover",
+    "mgn FinalizeCutover",
+    "azure POST /subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/HOST/deallocate",
+    "cmdb PATCH /api/now/table/cmdb_ci_server/ITEM",
+    "ec2 CreateTags",
+    "ec2 ModifyInstanceAttribute",
 ];
 
 /// What a migration did: its history, and how often it called what changes something.
@@ -59,12 +70,17 @@ async fn a_stage_that_runs_twice_changes_nothing_the_second_time() {
     waking.abort();
     stack.delete("faults").await;
     let twice = twice.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
+    let ((once, names), (twice, again)) = (once, twice);
+    assert!(names > 0);
+    assert_eq!(again, names, "changes of names");
     for (case, status) in CASES {
         assert_eq!(once[case].status, status, "{case}");
         assert_eq!(twice[case], once[case], "{case}");
     }
-    let moved: Vec<_> = once["success"].calls.keys().collect();
-    assert!(moved.len() > 6, "{moved:?}");
+    let moved = &once["success"].calls;
+    for call in MOVES {
+        assert!(moved.contains_key(call), "no {call} in {moved:?}");
+    }
 }
 
 /// The definition in which each stage is asked twice for the same.
@@ -86,7 +102,18 @@ fn doubled(definition: &Value) -> Value {
     changed
 }
 
-async fn round(stack: &Stack, twice: bool) -> BTreeMap<&'static str, Deeds> {
+/// How often Route 53 was told to change something, by anybody.
+async fn changes_of_names(stack: &Stack) -> usize {
+    let calls = stack
+        .simulator("calls?operation=ChangeResourceRecordSets")
+        .await;
+    let calls = calls.as_array().expect("a list of calls");
+    calls.iter().filter(|call| call["ok"] == true).count()
+}
+
+/// What each migration of a round did, and how many changes of names there were in it.
+async fn round(stack: &Stack, twice: bool) -> (BTreeMap<&'static str, Deeds>, usize) {
+    let before = changes_of_names(stack).await;
     let run = unique();
     let zone = Zone::new(stack, &run).await;
     let secret = format!("landfall/source/e2e-{run}");
@@ -142,20 +169,31 @@ async fn round(stack: &Stack, twice: bool) -> BTreeMap<&'static str, Deeds> {
         let states = migration.states(end).await;
         let again = states.iter().any(|state| state.ends_with(" again"));
         assert_eq!(again, twice, "{case}: {states:?}");
-        deeds.insert(
-            case,
-            deeds_of(stack, known, &migration, record.status).await,
-        );
+        deeds.insert(case, deeds_of(stack, known, &migration, &record).await);
     }
     stack.delete("faults").await;
-    deeds
+    (deeds, changes_of_names(stack).await - before)
 }
 
-async fn deeds_of(stack: &Stack, known: &Known, migration: &Migration, status: Status) -> Deeds {
+async fn deeds_of(
+    stack: &Stack,
+    known: &Known,
+    migration: &Migration,
+    record: &MigrationRecord,
+) -> Deeds {
     let id = known.source.id();
     let text = |member: &str| known.source.machine[member].as_str().unwrap_or_default();
     let (vm, host) = (text("sourceVmId"), text("hostname"));
     let item = world::item(vm);
+    let launches = [&record.done.test, &record.done.cutover];
+    let targets = launches.into_iter().flatten();
+    let targets: Vec<&str> = targets.filter_map(|it| it.instance_id.as_deref()).collect();
+    let about_it = [
+        known.server.as_str(),
+        &known.template,
+        text("ssmInstanceId"),
+        &item,
+    ];
     let calls = stack.simulator("calls").await;
     let mut counts = BTreeMap::new();
     for call in calls.as_array().expect("a list of calls") {
@@ -164,9 +202,8 @@ async fn deeds_of(stack: &Stack, known: &Known, migration: &Migration, status: S
             call["operation"].as_str().unwrap_or_default(),
         );
         let about = call["sourceServerIDs"].to_string() + &call["resources"].to_string();
-        let is_ours = [known.server.as_str(), &known.template]
-            .iter()
-            .any(|it| about.contains(it))
+        let mut named = about_it.iter().chain(&targets);
+        let is_ours = named.any(|it| about.contains(*it) || operation.contains(*it))
             || [id, vm, host]
                 .iter()
                 .any(|it| operation.ends_with(it) || operation.contains(&format!("{it}/")));
@@ -180,13 +217,14 @@ async fn deeds_of(stack: &Stack, known: &Known, migration: &Migration, status: S
                 .replace(host, "HOST")
                 .replace(id, "ID")
                 .replace(&item, "ITEM");
+            let service = service.as_str().unwrap_or_default();
             *counts.entry(format!("{service} {plain}")).or_insert(0) += 1;
         }
     }
     let received = stack.simulator("callbacks").await;
     let received = received.as_array().expect("a list of callbacks").iter();
     Deeds {
-        status,
+        status: record.status,
         events: migration.events().await,
         calls: counts,
         callbacks: received.filter(|it| it["name"] == id).count(),

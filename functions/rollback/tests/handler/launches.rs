@@ -1,8 +1,9 @@
 //! Launches and their targets: pending, under way, unnoticed, failed, and those of others.
 
 use landfall_common::state::wait::{Wait, WaitKind};
-use landfall_domain::ErrorName;
-use landfall_domain::record::LaunchAction;
+use landfall_domain::control::Purpose;
+use landfall_domain::record::{Ended, LaunchAction};
+use landfall_domain::{ErrorName, Status};
 use rollback::handle;
 use serde_json::json;
 
@@ -126,8 +127,22 @@ async fn a_launch_whose_message_is_still_in_the_queue_never_starts() {
 
 #[tokio::test]
 async fn a_launch_that_nobody_noted_is_found_by_its_tag_and_undone() {
+    unnoted(Stage::before_launch(LaunchAction::Test).await, 1).await;
+    // The rollback of the attempt died before it looked, and an operator orders it again.
     let stage = Stage::before_launch(LaunchAction::Test).await;
+    stage.parts.change_record(|record| {
+        record.status = Status::Frozen;
+        record.undoes = Some(Box::new(Ended::of(record)));
+        record.status = Status::Requested;
+        record.purpose = Purpose::Rollback;
+    });
+    unnoted(stage, 0).await;
+}
+
+/// With a launch of an attempt that MGN took, and nobody lived to note; the rollback is the first one's.
+async fn unnoted(stage: Stage, attempt: u32) {
     let claimed = Wait {
+        attempt,
         intent_id: Some("int-1".into()),
         ..wait(WaitKind::TestLaunch)
     };

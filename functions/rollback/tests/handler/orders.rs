@@ -1,10 +1,11 @@
 //! What people have a say in: whether a risky rollback begins, and what ends a migration that nothing failed.
 
-use landfall_domain::Status;
 use landfall_domain::control::{Order, Purpose};
-use landfall_domain::record::LaunchAction;
+use landfall_domain::outage::Phases;
+use landfall_domain::record::{Ended, Failure, LaunchAction};
 use landfall_domain::request::Retention;
 use landfall_domain::rollback::{HandOver, Progress};
+use landfall_domain::{MigrationRecord, Status};
 use rollback::handle;
 use serde_json::{Value, json};
 
@@ -139,12 +140,28 @@ fn refused() -> Value {
 async fn a_refused_order_leaves_the_migration_as_it_had_ended() {
     for before in [Status::Succeeded, Status::Frozen, Status::Failed] {
         let stage = ordered().await;
+        let mut phases = Phases::default();
+        phases.0.insert(Status::Soaking, 5_000);
+        let earlier = Ended {
+            status: before,
+            failure: (before != Status::Succeeded).then(|| Failure {
+                error: "CutoverError".into(),
+                message: "no such zone".into(),
+                state: "FinalizeCutover".into(),
+                findings: vec![],
+            }),
+            rollback: (before == Status::Frozen).then(|| Progress {
+                started_at: world::NOW.into(),
+                ..Progress::default()
+            }),
+            phase_millis: phases,
+        };
         let known = HandOver {
             because: "TERMINATE_TARGET: refused".into(),
             ..HandOver::default()
         };
         stage.parts.change_record(|record| {
-            record.control.undoes = Some(before);
+            record.undoes = Some(Box::new(earlier.clone()));
             record.hand_over = Some(known.clone());
             record.request.policy.retention = Some(Retention {
                 archive_after_days: 7,
@@ -174,7 +191,7 @@ async fn a_refused_order_leaves_the_migration_as_it_had_ended() {
         );
         let record = world.record();
         assert_eq!(record.hand_over, Some(known));
-        assert_eq!(record.failure.is_some(), before != Status::Succeeded);
+        assert_eq!(Ended::of(&record), earlier);
     }
 }
 
@@ -182,7 +199,10 @@ async fn a_refused_order_leaves_the_migration_as_it_had_ended() {
 async fn a_rollback_that_has_begun_is_never_taken_for_one_that_was_refused() {
     let stage = ordered().await;
     stage.parts.change_record(|record| {
-        record.control.undoes = Some(Status::Succeeded);
+        record.undoes = Some(Box::new(Ended::of(&MigrationRecord {
+            status: Status::Succeeded,
+            ..record.clone()
+        })));
         record.rollback = Some(Progress {
             started_at: world::NOW.into(),
             ..Progress::default()
@@ -190,4 +210,6 @@ async fn a_rollback_that_has_begun_is_never_taken_for_one_that_was_refused() {
     });
     let answer = handle(&stage.deps, refused(), world::invocation()).await;
     assert_eq!(answer.unwrap()["status"], "FROZEN");
+    let because = stage.parts.world().record().hand_over.unwrap().because;
+    assert!(because.starts_with("the rollback died"), "{because}");
 }

@@ -137,7 +137,7 @@ impl StateStore {
         change: &Change,
         now: Timestamp,
     ) -> Result<(MigrationRecord, Detail), StageError> {
-        if change.to != record.status && !record.may_stand_as(change.to) {
+        if change.to != record.status && record.stands_as() != Some(change.to) {
             record
                 .status
                 .transition_to(change.to)
@@ -223,7 +223,8 @@ impl StateStore {
         let expected = from.map(|status| (record.version, status));
         let at = now.to_string();
         if from != Some(change.to) {
-            if let Some(from) = from.filter(|from| !from.is_end()) {
+            let stands = record.stands_as() == Some(change.to);
+            if let Some(from) = from.filter(|from| !from.is_end() && !stands) {
                 record.phase_millis.leave(from, &record.status_since, now);
             }
             record.status_since.clone_from(&at);

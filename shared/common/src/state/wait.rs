@@ -256,6 +256,14 @@ impl Wait {
         self.due_at.parse::<Timestamp>().is_ok_and(|due| due < now)
     }
 
+    /// Whether its time stands still in a pause: a launch that is under way ends when it does, and a gate is only looked at.
+    fn stands_still(&self) -> bool {
+        match self.kind.action() {
+            Some(_) => self.phase == Phase::Pending,
+            None => self.kind.gate().is_none(),
+        }
+    }
+
     /// When it is due, had its time stood still from one instant until another.
     fn due_after(&self, since: &str, now: Timestamp) -> String {
         let (due, since) = (self.due_at.parse::<Timestamp>(), since.parse::<Timestamp>());
@@ -386,15 +394,53 @@ impl StateStore {
             let Some(since) = &wait.paused_at else {
                 continue;
             };
+            let due = if wait.stands_still() {
+                wait.due_after(since, now)
+            } else {
+                wait.due_at.clone()
+            };
             let update = self
                 .update_wait(&wait)
                 .update_expression("SET dueAt = :due REMOVE pausedAt")
-                .condition_expression("attribute_exists(waitKey) AND pausedAt = :since")
+                .condition_expression(
+                    "attribute_exists(waitKey) AND pausedAt = :since AND dueAt = :before",
+                )
                 .expression_attribute_values(":since", text(since))
-                .expression_attribute_values(":due", text(&wait.due_after(since, now)));
-            applied(update.send().await.err(), "UpdateItem")?;
+                .expression_attribute_values(":before", text(&wait.due_at))
+                .expression_attribute_values(":due", text(&due));
+            if !applied(update.send().await.err(), "UpdateItem")? {
+                return Err(StageError::new(
+                    ErrorName::Conflict,
+                    "a wait changed while it was to go on",
+                ));
+            }
         }
         Ok(())
+    }
+
+    /// Pauses the open waits of a migration, or lets them go on, as its record says now: for whoever opened one while an
+    /// operator's order came.
+    ///
+    /// # Errors
+    /// `Conflict` when orders come faster than it can follow.
+    pub async fn follow_pause(&self, key: &Key, now: Timestamp) -> Result<(), StageError> {
+        let paused =
+            async || Ok::<_, StageError>(self.require(key).await?.control.paused.is_some());
+        for _ in 0..3 {
+            let before = paused().await?;
+            if before {
+                self.pause_waits(key, now).await?;
+            } else {
+                self.resume_waits(key, now).await?;
+            }
+            if paused().await? == before {
+                return Ok(());
+            }
+        }
+        Err(StageError::new(
+            ErrorName::Conflict,
+            "pause and resume follow each other too fast",
+        ))
     }
 
     /// Sets when a wait is looked at next, as long as its token is the same. `false` when it is not, or the wait is closed.
