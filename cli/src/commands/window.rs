@@ -35,6 +35,7 @@ enum What {
 
 /// Which wave.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_field_names, reason = "the names of the options")]
 struct Wave {
     /// The wave.
     #[arg(long, value_name = "WAVE")]

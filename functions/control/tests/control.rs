@@ -351,7 +351,7 @@ async fn what_left_nothing_to_undo_is_not_rolled_back() {
     stage
         .aws
         .change("mig-1", |record| {
-            record.done.finalized_at = Some("2026-11-21T11:30:00Z".into())
+            record.done.finalized_at = Some("2026-11-21T11:30:00Z".into());
         })
         .await;
     let before = stage.seen().await;

@@ -84,7 +84,7 @@ pub(crate) async fn finalize(
             Step::Dns => names::point_at_target(deps, record, &target, clock).await?,
             Step::Cmdb => records::update_cmdb(deps, record, &target, clock).await?,
             Step::TargetSealed => target::seal(deps, record, &target, clock).await?,
-            Step::SourcePowerOff => source::power_off(deps, record, clock).await?,
+            Step::SourcePowerOff => Box::pin(source::power_off(deps, record, clock)).await?,
             Step::Cmf => records::update_cmf(deps, record, clock).await?,
             Step::MgnFinalize => {
                 return Box::pin(end(deps, record, &server_id, finalized, clock)).await;

@@ -144,7 +144,7 @@ pub fn response(outcome: Result<Value, Refusal>) -> Value {
 mod tests {
     use super::*;
 
-    fn event(iam: Value, body: &str) -> Value {
+    fn event(iam: &Value, body: &str) -> Value {
         json!({ "body": body, "requestContext": { "authorizer": { "iam": iam } } })
     }
 
@@ -152,7 +152,7 @@ mod tests {
     fn who_sent_it_is_what_the_api_says_and_never_the_body() {
         let iam = json!({"userArn": "arn:aws:iam::1:user/ann", "userId": "AIDA1"});
         let body = r#"{"userArn": "arn:aws:iam::1:user/eve"}"#;
-        let (caller, order) = read::<Value>(&event(iam, body)).unwrap();
+        let (caller, order) = read::<Value>(&event(&iam, body)).unwrap();
         assert_eq!(
             (caller.arn.as_str(), caller.id.as_str()),
             ("arn:aws:iam::1:user/ann", "AIDA1")
@@ -165,7 +165,7 @@ mod tests {
             json!({"userId": "AIDA1"}),
             json!({"userArn": "arn"}),
         ] {
-            let refusal = read::<Value>(&event(iam.clone(), "{}")).unwrap_err();
+            let refusal = read::<Value>(&event(&iam, "{}")).unwrap_err();
             assert_eq!(
                 (refusal.status, refusal.finding.code.as_str()),
                 (403, "CALLER_UNKNOWN"),
@@ -179,11 +179,10 @@ mod tests {
         let iam = json!({"userArn": "a", "userId": "b"});
         for body in ["", "{", "[]"] {
             let refusal =
-                read::<std::collections::BTreeMap<String, String>>(&event(iam.clone(), body))
-                    .unwrap_err();
+                read::<std::collections::BTreeMap<String, String>>(&event(&iam, body)).unwrap_err();
             assert_eq!(refusal.status, 400, "{body}");
         }
-        let mut encoded = event(iam, "e30=");
+        let mut encoded = event(&iam, "e30=");
         encoded["isBase64Encoded"] = true.into();
         assert_eq!(read::<Value>(&encoded).unwrap_err().status, 400);
     }

@@ -102,8 +102,8 @@ impl Breakpoint {
 
     /// Lets whoever has stopped go on.
     pub async fn let_go(&self, token: &str) {
-        let send = self.stack.sfn.send_task_success();
-        let sent = send.task_token(token).output("{}").send().await;
+        let answer = self.stack.sfn.send_task_success();
+        let sent = answer.task_token(token).output("{}").send().await;
         sent.expect("SendTaskSuccess");
     }
 

@@ -72,6 +72,10 @@ pub(crate) struct Instance {
 
 /// What there is.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing of the world"
+)]
 pub(crate) struct World {
     pub(crate) items: table::Items,
     /// The detail-types published.

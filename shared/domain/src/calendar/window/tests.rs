@@ -169,6 +169,7 @@ fn the_clock_may_change_while_it_is_open_or_as_it_opens() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_fault_names_its_member_and_the_problem() {
     let good = || window(NIGHT.0, NIGHT.1, "Europe/Berlin", None);
     let rule = |rule: &str| Window {
