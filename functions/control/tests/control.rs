@@ -1,4 +1,4 @@
-//! `control` against AWS in memory.
+//! Orders to a migration that is under way, and what is asked of every order.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -7,112 +7,19 @@
     reason = "helpers of tests"
 )]
 
+mod stage;
 #[path = "../../../shared/common/tests/support/mod.rs"]
 mod support;
 #[path = "../../../shared/common/tests/support/tasks.rs"]
 mod tasks;
 
-use std::sync::{Arc, Mutex};
-
-use control::{Deps, handle};
-use landfall_common::state::wait::{Wait, WaitKind};
-use landfall_domain::control::Purpose;
+use landfall_common::state::wait::WaitKind;
 use landfall_domain::finalize::{self, State, Step};
-use landfall_domain::record::{LaunchTemplateChange, TestEvidence};
 use landfall_domain::{MigrationRecord, Status};
-use landfall_gates::Gates;
-use serde_json::{Value, json};
-use support::{Aws, Fault, now, record};
-use tasks::{Ended, Tasks};
-
-const OPERATOR: &str = "arn:aws:iam::123456789012:user/op";
-
-#[derive(Default)]
-struct Stage {
-    aws: Aws,
-    tasks: Arc<Mutex<Tasks>>,
-}
-
-impl Stage {
-    /// A migration in a status, asleep in a wait where one is named.
-    async fn new(status: Status, wait: Option<WaitKind>) -> Self {
-        let stage = Self::default();
-        let mut record = record("mig-1", status);
-        record.test_evidence = Some(TestEvidence {
-            settings_digest: "d".into(),
-            effective_digest: None,
-            verified_at: "2026-11-20T12:00:00Z".into(),
-            job_id: "mgnjob-1".into(),
-        });
-        record.done.launch_template = Some(LaunchTemplateChange {
-            template_id: "lt-1".into(),
-            previous_version: 1,
-            version: 2,
-        });
-        let record = stage.aws.put(record).await;
-        if let Some(kind) = wait {
-            let due = "2026-11-22T12:00:00Z".parse().unwrap();
-            let wait = Wait::of(&record, kind, ("token-1".to_owned(), 0), now(), due);
-            assert!(stage.aws.store().open_wait(&wait).await.unwrap());
-        }
-        stage
-    }
-
-    async fn order(&self, order: &str, emergency: bool) -> (u64, Value) {
-        let body = json!({
-            "migrationId": "mig-1", "order": order, "reason": "as the test says", "emergency": emergency,
-        });
-        self.send(&body).await
-    }
-
-    async fn send(&self, body: &Value) -> (u64, Value) {
-        let event = json!({
-            "body": body.to_string(),
-            "requestContext": {"authorizer": {"iam": {"userArn": OPERATOR, "userId": "AIDA"}}},
-        });
-        let deps = Deps {
-            journal: self.aws.journal(),
-            sfn: tasks::sfn(&self.tasks, &self.aws.calls),
-            gates: Gates::default(),
-        };
-        let answer = handle(&deps, event, support::invocation("request-1"))
-            .await
-            .unwrap();
-        let said = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-        (answer["statusCode"].as_u64().unwrap(), said)
-    }
-
-    async fn record(&self) -> MigrationRecord {
-        self.aws.record("mig-1").await
-    }
-
-    fn task(&self) -> Option<Ended> {
-        self.tasks.lock().unwrap().get("token-1").cloned()
-    }
-
-    /// What of the world an order may change, without times and versions.
-    async fn seen(&self) -> Value {
-        let record = self.record().await;
-        let waits = self
-            .aws
-            .store()
-            .waits_of(&support::key("mig-1"))
-            .await
-            .unwrap();
-        let task = self.task().map(|task| match task {
-            Ended::Succeeded(_) => "succeeded".to_owned(),
-            Ended::Failed(error, _) => error,
-        });
-        json!({
-            "status": record.status, "attempt": record.attempt, "purpose": record.purpose,
-            "paused": record.control.paused.is_some(), "cancelled": record.control.cancel.is_some(),
-            "emergency": record.control.emergency.is_some(), "claims": record.claims,
-            "template": record.done.launch_template.is_some(), "evidence": record.test_evidence.is_some(),
-            "waits": waits.iter().map(|wait| wait.paused_at.is_some()).collect::<Vec<_>>(), "task": task,
-            "history": self.aws.happened("mig-1").await,
-        })
-    }
-}
+use serde_json::json;
+use stage::{OPERATOR, Stage};
+use support::{Fault, now};
+use tasks::Ended;
 
 /// Order, whether it is an emergency, the status before, what the migration waits in.
 const ORDERS: [(&str, bool, Status, Option<WaitKind>); 8] = [
@@ -275,94 +182,6 @@ async fn past_the_point_of_no_return_nothing_is_cancelled() {
             (asked, asked)
         );
     }
-}
-
-#[tokio::test]
-async fn what_no_execution_drives_any_more_is_frozen_by_an_order_and_undone_by_the_next() {
-    for (order, undoes) in [("cancel", false), ("rollback", false), ("rollback", true)] {
-        let stage = Stage::new(Status::Finalizing, None).await;
-        let change = |record: &mut MigrationRecord| {
-            if undoes {
-                record.purpose = Purpose::Rollback;
-            } else {
-                record.done.finalized_at = Some(now().to_string());
-            }
-        };
-        stage.aws.change("mig-1", change).await;
-        let arn = stage.record().await.execution_arn.unwrap();
-        let died = Ended::Failed("FAILED".to_owned(), String::new());
-        stage.tasks.lock().unwrap().insert(arn, died);
-        let (code, said) = stage.order(order, false).await;
-        assert_eq!((code, &said["status"]), (200, &json!("FROZEN")), "{said}");
-        let (code, said) = stage.order("rollback", false).await;
-        assert_eq!((code, &said["attempt"]), (200, &json!(2)), "{said}");
-    }
-}
-
-#[tokio::test]
-async fn undoing_an_end_takes_over_what_was_done_and_a_retry_does_not() {
-    let stage = Stage::new(Status::Succeeded, None).await;
-    assert_eq!(stage.order("rollback", false).await.0, 200);
-    let next = stage.record().await;
-    assert_eq!(
-        (next.purpose, next.attempt, next.status),
-        (Purpose::Rollback, 2, Status::Requested)
-    );
-    assert!(next.done.launch_template.is_some());
-    assert_eq!(next.source_server_id.as_deref(), Some("s-mig-1"));
-    assert_eq!(next.claims.len(), 1, "{:?}", next.claims);
-    assert_eq!(stage.aws.published(), ["RollbackRequested"]);
-    // Somebody else moves the server by now.
-    let stage = Stage::new(Status::Succeeded, None).await;
-    let mut other = record("mig-2", Status::Replicating);
-    other.request.source_vm_id = "vm-mig-1".into();
-    let other = stage.aws.put(other).await;
-    let claim =
-        landfall_common::state::claim::Claim::server("123456789012", "eu-central-1", "vm-mig-1");
-    let key = support::key("mig-2");
-    let taking = stage
-        .aws
-        .store()
-        .look_at_claim(claim, &key)
-        .await
-        .unwrap()
-        .unwrap();
-    stage
-        .aws
-        .store()
-        .save_taking(other, &[taking], now())
-        .await
-        .unwrap();
-    let (code, said) = stage.order("rollback", true).await;
-    assert_eq!(
-        (code, &said["finding"]["code"]),
-        (409, &json!("ALREADY_MIGRATING"))
-    );
-    let stage = Stage::new(Status::Failed, None).await;
-    assert_eq!(stage.order("retry", false).await.0, 200);
-    let next = stage.record().await;
-    assert_eq!((next.purpose, next.attempt), (Purpose::Retry, 2));
-    assert!(next.done.launch_template.is_none() && next.test_evidence.is_some());
-}
-
-#[tokio::test]
-async fn what_left_nothing_to_undo_is_not_rolled_back() {
-    let stage = Stage::new(Status::Succeeded, None).await;
-    stage
-        .aws
-        .change("mig-1", |record| {
-            record.done.finalized_at = Some("2026-11-21T11:30:00Z".into());
-        })
-        .await;
-    let before = stage.seen().await;
-    let (status, said) = stage.order("rollback", true).await;
-    assert_eq!(
-        (status, &said["finding"]["code"]),
-        (409, &json!("NOTHING_TO_UNDO"))
-    );
-    let text = said["finding"]["message"].as_str().unwrap();
-    assert!(text.contains("MGN FinalizeCutover at 2026-11-21"), "{text}");
-    assert_eq!(stage.seen().await, before);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use landfall_domain::{EventType, MigrationRecord, Status};
+use landfall_domain::{EventType, Status};
 use landfall_e2e::people::Person;
 use landfall_e2e::source::{Source, seed};
 use landfall_e2e::{Migration, Stack, poll, unique};
@@ -15,18 +15,6 @@ use serde_json::json;
 
 /// A launch message that was refused comes again after seconds; a gate is looked at once a minute.
 const LONG: Duration = Duration::from_mins(4);
-
-async fn until(
-    migration: &Migration,
-    what: &str,
-    fits: impl Fn(&MigrationRecord) -> bool,
-) -> MigrationRecord {
-    poll::poll_for(LONG, what, async || match migration.record().await {
-        Some(record) if fits(&record) => Ok(record),
-        other => Err(format!("{:?}", other.map(|it| (it.status, it.held)))),
-    })
-    .await
-}
 
 #[tokio::test]
 async fn a_cutover_that_is_paused_in_its_queue_waits_at_its_gate_and_is_launched_once() {
@@ -36,10 +24,9 @@ async fn a_cutover_that_is_paused_in_its_queue_waits_at_its_gate_and_is_launched
     let migration = Migration::new(&stack, source.id());
     stack.seed(&seed([&source])).await;
     stack.submit(&[source.message()]).await;
-    let known = until(&migration, "a source server", |it| {
-        it.source_server_id.is_some()
-    })
-    .await;
+    let known = migration
+        .until(LONG, "is known to MGN", |it| it.source_server_id.is_some())
+        .await;
     let server = known.source_server_id.expect("a server");
     let refused = json!({
         "service": "mgn", "operation": "StartCutover", "kind": "throttle", "server": server, "count": 1_000,
@@ -59,10 +46,11 @@ async fn a_cutover_that_is_paused_in_its_queue_waits_at_its_gate_and_is_launched
     .await;
     let (status, said) = op.order(&stack, source.id(), "pause").await;
     assert_eq!(status, 200, "{said}");
-    let held = until(&migration, "a pause at the gate", |it| {
-        it.status == Status::AwaitingWindow
-    })
-    .await;
+    let held = migration
+        .until(LONG, "is held at the gate", |it| {
+            it.status == Status::AwaitingWindow
+        })
+        .await;
     assert_eq!(held.held.as_ref().expect("why").code, "PAUSED");
     assert_eq!(held.stage(), Status::ReadyForCutover);
     assert!(held.done.cutover.is_none());
