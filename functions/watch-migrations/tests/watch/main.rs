@@ -13,6 +13,7 @@ mod launch;
 #[path = "../../../../shared/mgn/tests/support/mod.rs"]
 mod mgn;
 mod opening;
+mod paused;
 mod replication;
 mod stage;
 #[path = "../../../../shared/common/tests/support/mod.rs"]
