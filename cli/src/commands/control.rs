@@ -154,7 +154,9 @@ impl Order {
         match self {
             Self::Pause => "paused",
             Self::Resume => "goes on",
-            Self::Cancel => "is being cancelled: what was done is undone",
+            Self::Cancel => {
+                "is being cancelled: what was done is undone; landfall status tells whether people are asked first"
+            }
             Self::Retry => "begins again",
             Self::Release => "is released; submit it again, or retry it",
             Self::Rollback => {

@@ -69,7 +69,8 @@ pub async fn run(args: &RollbackArgs, root: &Path) -> Result<Exit, CliError> {
     if let Some(reason) = &args.reason {
         if args.emergency {
             eprintln!(
-                "EMERGENCY: {} is rolled back without anybody's agreement. Your name and your reason stand in its history.",
+                "EMERGENCY: {} is to be rolled back without anybody's agreement. Where the order is taken, your name and your reason \
+                 stand in its history.",
                 clean(&args.id)
             );
         }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 use landfall_domain::finalize::{self, State};
+use landfall_domain::gate::{Gate, GateRecord};
 use landfall_domain::outage::Outage;
 use landfall_domain::record::{CallbackDelivery, Failure, Launch};
 use landfall_domain::replication::stall::{Stall, advice};
@@ -74,7 +75,12 @@ pub(super) fn heading(
             field("stalled", stalled(stall));
         }
     }
-    if let Some(held) = &record.held {
+    let open = |it: &GateRecord| it.granted_at.is_none() && it.refused_at.is_none();
+    let asks = record.gate(Gate::Rollback).is_some_and(open) && !record.status.is_end();
+    if asks && !record.is_being_undone() {
+        let text = "people's agreement to the rollback, at the gate rollback";
+        field("waits for", text.to_owned());
+    } else if let Some(held) = &record.held {
         field("waits for", format!("{}: {}", held.code, held.message));
     }
     people(&mut field, record);
@@ -119,6 +125,9 @@ fn people(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
             }
             (Some(at), _) => format!("granted {}", moment(at)),
             (None, Some(at)) => format!("refused {}", moment(at)),
+            (None, None) if record.status.is_end() && gate.gate != Gate::Decommission => {
+                "not decided".to_owned()
+            }
             (None, None) => format!(
                 "asks since {}; answer with landfall approve or deny {} --gate {}",
                 moment(&gate.opened_at),
@@ -219,7 +228,7 @@ fn retention(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
 }
 
 /// So many seconds after an RFC 3339 time.
-fn later(at: &str, seconds: u32) -> Option<String> {
+pub(super) fn later(at: &str, seconds: u32) -> Option<String> {
     let at: Timestamp = at.parse().ok()?;
     let later = at.checked_add(SignedDuration::from_secs(i64::from(seconds)));
     Some(moment(&later.ok()?.to_string()))

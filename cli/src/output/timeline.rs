@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use landfall_common::state::{HistoryEntry, Rejection, verify_history};
+use landfall_domain::gate::ApprovalRule;
 use landfall_domain::outage::Outage;
-use landfall_domain::{MigrationRecord, finalize};
+use landfall_domain::{EventType, MigrationRecord, finalize};
 
-use super::summary::{failed, findings, heading};
+use super::summary::{failed, findings, heading, later};
 use super::text::{Palette, between, clean, moment};
 
 /// Everything known of a migration.
@@ -129,8 +130,31 @@ impl Story {
             }
             out.push_str(&clean(&line));
             out.push('\n');
+            for asked in asked(entry) {
+                let _ = writeln!(out, "            {}", clean(&asked));
+            }
         }
     }
+}
+
+/// Who is asked by an entry that asks people, a line for each rule.
+fn asked(entry: &HistoryEntry) -> Vec<String> {
+    let (asks, escalates) = (EventType::ApprovalRequested, EventType::ApprovalEscalated);
+    let evidence = entry.detail.evidence.as_ref();
+    let rules = evidence.filter(|_| [asks, escalates].contains(&entry.event_type));
+    let rules = rules.and_then(|it| serde_json::from_value(it["rules"].clone()).ok());
+    let rules: Vec<ApprovalRule> = rules.unwrap_or_default();
+    let line = |rule: &ApprovalRule| {
+        let mut names = rule.approvers.clone();
+        let mut until = String::new();
+        if entry.event_type == escalates {
+            names.extend(rule.escalate_to.iter().cloned());
+        } else if let Some(end) = later(&entry.detail.occurred_at, rule.deadline_seconds) {
+            until = format!(", until {end}");
+        }
+        format!("wanted: {} of {}{until}", rule.count, names.join(", "))
+    };
+    rules.iter().map(line).collect()
 }
 
 #[cfg(test)]

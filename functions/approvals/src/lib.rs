@@ -162,9 +162,17 @@ fn judge<'a>(
             .remedy("Answer when you are asked: `landfall status` shows the gate then."));
     };
     if caller.asked_for(record) {
-        let text = format!("{} asked for this migration", caller.arn);
-        return Err(Refusal::new(403, "REQUESTER_MAY_NOT_APPROVE", "", text)
-            .remedy("Somebody else has to answer; to stop it yourself, use `landfall cancel`."));
+        let text = format!(
+            "{} asked for this migration, or ordered what is to be agreed to",
+            caller.arn
+        );
+        let remedy = match gate {
+            Gate::Cutover | Gate::Finalize => {
+                "Somebody else has to answer; to stop it yourself, use `landfall cancel`."
+            }
+            Gate::Rollback | Gate::Decommission => "Somebody else has to answer.",
+        };
+        return Err(Refusal::new(403, "REQUESTER_MAY_NOT_APPROVE", "", text).remedy(remedy));
     }
     if !rules.iter().any(|rule| counts(rule, there, &caller.arn)) {
         let mut named: Vec<&str> = rules
@@ -179,15 +187,22 @@ fn judge<'a>(
         named.sort_unstable();
         named.dedup();
         let text = format!("{} is not asked at the gate {name}", caller.arn);
-        return Err(Refusal::new(403, "NOT_AN_APPROVER", "", text)
-            .remedy(format!("Asked are: {}.", named.join(", "))));
+        return Err(
+            Refusal::new(403, "NOT_AN_APPROVER", "", text).remedy(if named.is_empty() {
+                "Nobody is: no rule of the request or the deployment names this gate.".to_owned()
+            } else {
+                format!("Asked are: {}.", named.join(", "))
+            }),
+        );
     }
     let ended = record.status.is_end() && gate != Gate::Decommission;
     let decided = there
         .answers
         .iter()
         .any(|it| !it.approve && it.by != answer.by);
-    let decided = decided || there.refused_at.is_some();
+    // Once it has begun, or was ordered to ask nobody, no answer changes it.
+    let begun = record.is_being_undone() || record.control.emergency.is_some();
+    let decided = decided || there.refused_at.is_some() || gate == Gate::Rollback && begun;
     let given = there
         .answers
         .iter()
@@ -213,13 +228,13 @@ fn judge<'a>(
 
 fn closed(record: &MigrationRecord, gate: Gate) -> Refusal {
     let text = format!(
-        "the gate {} of {} is decided already; the migration is {}",
+        "the gate {} of {} is closed already; the migration is {}",
         gate.as_str(),
         record.migration_id,
         record.status
     );
     Refusal::new(409, "GATE_DECIDED", "/gate", text)
-        .remedy("See `landfall status` for who decided; `landfall cancel` stops what goes on.")
+        .remedy("See `landfall status` for who decided, or that nobody did in time.")
 }
 
 /// Lets the migration through, or ends its wait, where the answers are complete. What fails here is left to the sweep.

@@ -17,9 +17,10 @@ use std::sync::{Arc, Mutex};
 use approvals::{Deps, handle};
 use landfall_common::Invocation;
 use landfall_common::state::wait::{Wait, WaitKind};
-use landfall_domain::Status;
 use landfall_domain::control::Order;
-use landfall_domain::gate::Gate;
+use landfall_domain::gate::{Gate, GateRecord};
+use landfall_domain::rollback::Progress;
+use landfall_domain::{MigrationRecord, Status};
 use landfall_gates::Gates;
 use serde_json::{Value, json};
 use support::{Aws, Fault, now, record};
@@ -80,8 +81,12 @@ impl Stage {
     }
 
     async fn answer(&self, who: &str, decision: &str) -> (u64, Value) {
+        self.answer_at("cutover", who, decision).await
+    }
+
+    async fn answer_at(&self, gate: &str, who: &str, decision: &str) -> (u64, Value) {
         let body = json!({
-            "migrationId": "mig-1", "gate": "cutover", "decision": decision, "reason": "as the test says",
+            "migrationId": "mig-1", "gate": gate, "decision": decision, "reason": "as the test says",
         });
         let event = json!({
             "body": body.to_string(),
@@ -268,6 +273,55 @@ async fn what_is_not_asked_is_refused_before_anything_is_written() {
         );
     }
     assert_eq!(stage.record().await.version, version);
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_rollback_that_has_begun_or_asks_nobody_is_not_taken() {
+    type Change = fn(&mut MigrationRecord);
+    let table: [(Change, u64); 3] = [
+        (|_| {}, 200),
+        (
+            |record| {
+                let started_at = now().to_string();
+                record.rollback = Some(Progress {
+                    started_at,
+                    ..Progress::default()
+                });
+            },
+            409,
+        ),
+        (
+            |record| {
+                record.control.emergency = Some(Order {
+                    by: ANN.into(),
+                    reason: "customers cannot pay".into(),
+                    at: now().to_string(),
+                });
+            },
+            409,
+        ),
+    ];
+    for (change, wanted) in table {
+        let stage = Stage::new(json!({"gate": "rollback", "approvers": [BOB]})).await;
+        stage
+            .aws
+            .change("mig-1", |record| {
+                record.gates.push(GateRecord {
+                    gate: Gate::Rollback,
+                    opened_at: now().to_string(),
+                    answers: Vec::new(),
+                    escalated_at: None,
+                    refused_at: None,
+                    granted_at: None,
+                });
+                change(record);
+            })
+            .await;
+        let (status, said) = stage.answer_at("rollback", BOB, "deny").await;
+        assert_eq!(status, wanted, "{said}");
+        let noted = stage.record().await.gates[0].answers.len();
+        assert_eq!(noted, usize::from(wanted == 200));
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,10 @@ impl Task<'_> {
             return self.announce(record, EventType::MigrationRequested).await;
         }
         let remedy = match record.status {
+            Status::RolledBack | Status::Failed if record.done.finalized_at.is_some() => {
+                "MGN has finalized it, and its replication has ended: see its hand-over. To move it once more, bring the \
+                 source to MGN anew and submit it under another ID."
+            }
             Status::Failed | Status::RolledBack | Status::Cancelled => {
                 let next = self.next(&record, Purpose::Retry);
                 return self

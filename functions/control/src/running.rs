@@ -44,6 +44,13 @@ impl Task<'_> {
         if record.status.is_end() {
             return Err(forbidden(&record, "", "There is nothing left to resume."));
         }
+        if record.control.cancel.is_some()
+            || record.is_being_undone()
+            || record.purpose == Purpose::Rollback
+        {
+            let remedy = "What is undone is not held: wait for its end.";
+            return Err(forbidden(&record, " and is undone", remedy));
+        }
         let past_window = self.past_window && record.control.past_window.is_none();
         if past_window {
             record.control.past_window = Some(self.order.clone());

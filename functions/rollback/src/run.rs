@@ -7,7 +7,9 @@ use landfall_common::Invocation;
 use landfall_common::state::{Change, Key};
 use landfall_domain::control::Purpose;
 use landfall_domain::gate::Gate;
-use landfall_domain::rollback::{Estimates, HandOver, Progress, RollbackPlan, plan};
+use landfall_domain::rollback::{
+    Compensation, Estimates, HandOver, Progress, RollbackPlan, Step, plan,
+};
 use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status};
 use serde_json::{Value, json};
 
@@ -204,7 +206,9 @@ async fn end(
         // A person has ordered what could still be undone, and must know what could not.
         evidence["irreversible"] = json!(plan.irreversible);
         let because = "the point of no return was passed before it began";
-        record.hand_over = Some(HandOver::of(&record, plan, progress, because));
+        let mut hand_over = HandOver::of(&record, plan, progress, because);
+        hand_over.by_hand.extend(beside(&record, plan));
+        record.hand_over = Some(hand_over);
     }
     let mut why = reason(&record);
     let change = if let Some(order) = &record.control.cancel {
@@ -218,6 +222,17 @@ async fn end(
     };
     let change = change.reason(why).evidence(evidence);
     Box::pin(deps.journal.advance(record, change, now)).await
+}
+
+/// What a person does about a target that stays beside a source which serves again.
+fn beside(record: &MigrationRecord, plan: &RollbackPlan) -> Option<String> {
+    let serves = |step: &Step| matches!(step.compensation, Compensation::PowerOnSource);
+    let cutover = record.done.cutover.as_ref();
+    let target = cutover.and_then(|launch| launch.instance_id.as_deref());
+    let target = target.filter(|_| plan.compensations.iter().any(serves))?;
+    Some(format!(
+        "The target {target} runs beside the source: see what users wrote there since the cutover, then stop it."
+    ))
 }
 
 /// What was done, for the evidence.

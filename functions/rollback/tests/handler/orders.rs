@@ -121,7 +121,17 @@ async fn after_the_point_of_no_return_an_order_undoes_what_can_be() {
     let record = world.record();
     let hand_over = record.hand_over.unwrap();
     assert!(hand_over.irreversible[0].contains("FinalizeCutover"));
-    assert!(hand_over.by_hand.is_empty() && hand_over.not_done.is_empty());
+    assert!(hand_over.not_done.is_empty());
+    assert!(
+        hand_over.by_hand[0].contains(TARGET),
+        "{:?}",
+        hand_over.by_hand
+    );
+    let text = hand_over.text();
+    assert!(
+        text.starts_with("What could still be undone is undone"),
+        "{text}"
+    );
     assert_eq!(hand_over.kept, ["the target instance"]);
     let evidence = &world.events.last().unwrap().1["evidence"];
     assert_eq!(evidence["irreversible"].as_array().unwrap().len(), 1);

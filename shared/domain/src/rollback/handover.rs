@@ -79,7 +79,13 @@ impl HandOver {
 
     /// For a person to read.
     pub fn text(&self) -> String {
-        let mut text = format!("The rollback was not completed: {}.\n", self.because);
+        let partly = !self.irreversible.is_empty() && !self.done.is_empty();
+        let how = if partly && self.not_done.is_empty() {
+            "What could still be undone is undone"
+        } else {
+            "The rollback was not completed"
+        };
+        let mut text = format!("{how}: {}.\n", self.because);
         let mut list = |title: &str, lines: &mut dyn Iterator<Item = String>| {
             let mut lines = lines.peekable();
             if lines.peek().is_some() {
