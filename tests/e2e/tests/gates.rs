@@ -169,6 +169,25 @@ async fn two_who_did_not_ask_for_it_agree() {
     assert_eq!(gates, 2, "{states:?}");
 }
 
+/// It is rolled back because somebody refused at a gate; the refusal as it was told.
+async fn assert_refused(
+    migration: &Migration,
+    record: &MigrationRecord,
+    by: &Person,
+    state: &str,
+) -> Value {
+    assert_eq!(record.status, Status::RolledBack);
+    let failure = record.failure.as_ref().expect("a failure");
+    assert_eq!(
+        (failure.error.as_str(), failure.state.as_str()),
+        ("ApprovalError", state)
+    );
+    assert!(failure.message.contains(&by.arn), "{}", failure.message);
+    let denied = event(migration, EventType::ApprovalDenied).await;
+    assert_eq!(denied["reasonCode"], "APPROVAL_DENIED");
+    denied
+}
+
 #[tokio::test]
 async fn a_refusal_rolls_back() {
     let (stack, run) = (Stack::load().await, unique());
@@ -180,15 +199,7 @@ async fn a_refusal_rolls_back() {
     let (status, said) = ann.answer(&stack, id, "cutover", "deny").await;
     assert_eq!((status, &said["granted"]), (200, &json!(false)), "{said}");
     let record = migration.ended_within(LONG).await;
-    assert_eq!(record.status, Status::RolledBack);
-    let failure = record.failure.as_ref().expect("a failure");
-    assert_eq!(
-        (failure.error.as_str(), failure.state.as_str()),
-        ("ApprovalError", "CutoverGate")
-    );
-    assert!(failure.message.contains(&ann.arn), "{}", failure.message);
-    let denied = event(&migration, EventType::ApprovalDenied).await;
-    assert_eq!(denied["reasonCode"], "APPROVAL_DENIED");
+    assert_refused(&migration, &record, &ann, "CutoverGate").await;
     assert_as_before(&migration, &record).await;
 }
 
@@ -222,15 +233,7 @@ async fn a_refusal_after_the_cutover_leaves_the_users_and_takes_the_target_away(
     assert_eq!((status, &said["granted"]), (200, &json!(false)), "{said}");
 
     let record = migration.ended_within(LONG).await;
-    assert_eq!(record.status, Status::RolledBack);
-    let failure = record.failure.as_ref().expect("a failure");
-    assert_eq!(
-        (failure.error.as_str(), failure.state.as_str()),
-        ("ApprovalError", "FinalizeGate")
-    );
-    assert!(failure.message.contains(&ann.arn), "{}", failure.message);
-    let denied = event(&migration, EventType::ApprovalDenied).await;
-    assert_eq!(denied["reasonCode"], "APPROVAL_DENIED");
+    let denied = assert_refused(&migration, &record, &ann, "FinalizeGate").await;
     assert_eq!(denied["evidence"]["gate"], "finalize");
     // The users were never moved, and nothing was powered off.
     assert!(record.done.finalize.is_empty() && record.done.dns.is_empty());

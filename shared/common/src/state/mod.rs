@@ -17,6 +17,7 @@ mod estimate;
 pub mod item;
 mod launch;
 pub mod lease;
+mod pause;
 mod query;
 pub mod wait;
 pub mod wave;
