@@ -37,6 +37,24 @@ pub async fn ec2(stack: &Stack, place: Place<'_>, members: &[(&str, &str)]) -> S
     answer.text().await.expect("EC2 answers in text")
 }
 
+/// Asks EC2 as the functions do, through the simulator; its XML.
+pub async fn simulated_ec2(stack: &Stack, query: &str) -> String {
+    let request = stack
+        .http
+        .post(&stack.info.simulator_url)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("Version=2016-11-15&{query}"));
+    let answer = request.send().await.expect("EC2");
+    assert!(answer.status().is_success(), "{query}: {answer:?}");
+    answer.text().await.expect("EC2 answers in text")
+}
+
+/// The text of the first such element.
+pub fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once(&format!("</{name}>"))?.0)
+}
+
 /// Calls an operation of a JSON service of `MiniStack`, at home: `target` is the prefix and the operation, as in
 /// `Logs_20140328.FilterLogEvents`.
 pub async fn json(stack: &Stack, service: &str, target: &str, body: &Value) -> Value {

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::Stack;
+use crate::{Stack, raw};
+
+/// The subnet of every request; the seed makes it an alias of one that is there.
+pub const SUBNET: &str = "subnet-0a1b2c3d";
 
 /// A server of its own, and the request that moves it; a test changes what it is about.
 #[derive(Clone, Debug)]
@@ -32,7 +35,7 @@ impl Source {
                 "steps": ["freeze", "replicate", "validate", "switch"],
                 "callbackUrl": format!("{simulator}/sink/{id}"),
                 "sourceVmId": format!("vm-{id}"), "targetVmName": host, "instanceType": "t3.small",
-                "subnetId": "subnet-0a1b2c3d", "securityGroupIds": ["sg-0a1b2c3d"],
+                "subnetId": SUBNET, "securityGroupIds": ["sg-0a1b2c3d"],
                 "tags": {"Application": "e2e"},
                 "healthChecks": [{
                     "kind": "http", "url": format!("{simulator}/targets/{{instanceId}}/health"),
@@ -95,7 +98,18 @@ pub fn seed<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Value {
     let machines: Vec<_> = sources.into_iter().map(|source| &source.machine).collect();
     json!({
         "initializeMgn": true,
-        "ec2Aliases": {"subnet-0a1b2c3d": null, "sg-0a1b2c3d": null},
+        "ec2Aliases": {SUBNET: null, "sg-0a1b2c3d": null},
         "servers": machines,
     })
+}
+
+/// A free address of [`SUBNET`].
+pub async fn address(stack: &Stack, run: &str) -> String {
+    let query = format!("Action=DescribeSubnets&Filter.1.Name=subnet-id&Filter.1.Value.1={SUBNET}");
+    let text = raw::simulated_ec2(stack, &query).await;
+    let block = raw::element(&text, "cidrBlock").expect("the subnet's block");
+    let (network, _) = block.rsplit_once('.').expect("an IPv4 block");
+    // One of the run's own, so that runs that share a stack do not meet.
+    let host = run.bytes().fold(7_u8, u8::wrapping_add) % 200 + 20;
+    format!("{network}.{host}")
 }

@@ -8,28 +8,10 @@
 use jiff::Timestamp;
 use landfall_domain::{EventType, MigrationRecord, Status};
 use landfall_e2e::poll::{DEADLINE, poll_for};
-use landfall_e2e::source::{Source, seed};
+use landfall_e2e::raw::{element, simulated_ec2 as ec2};
+use landfall_e2e::source::{SUBNET, Source, address, seed};
 use landfall_e2e::{Migration, Stack, unique};
 use serde_json::{Value, json};
-
-const SUBNET: &str = "subnet-0a1b2c3d";
-
-/// Asks EC2 as the functions do, through the simulator: the answer's text.
-async fn ec2(stack: &Stack, query: &str) -> String {
-    let request = reqwest::Client::new()
-        .post(&stack.info.simulator_url)
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(format!("Version=2016-11-15&{query}"));
-    let answer = request.send().await.expect("EC2");
-    assert!(answer.status().is_success(), "{query}: {answer:?}");
-    answer.text().await.expect("EC2 answers in text")
-}
-
-/// The text of the first such element.
-fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    Some(rest.split_once(&format!("</{name}>"))?.0)
-}
 
 /// The versions of a server's launch template, the default one first; the others in any order.
 async fn versions(migration: &Migration) -> Vec<String> {
@@ -46,17 +28,6 @@ async fn versions(migration: &Migration) -> Vec<String> {
         .collect();
     all.sort_by_key(|version| element(version, "defaultVersion") != Some("true"));
     all
-}
-
-/// A free address of the subnet that every request names.
-async fn address(stack: &Stack, run: &str) -> String {
-    let query = format!("Action=DescribeSubnets&Filter.1.Name=subnet-id&Filter.1.Value.1={SUBNET}");
-    let text = ec2(stack, &query).await;
-    let block = element(&text, "cidrBlock").expect("the subnet's block");
-    let (network, _) = block.rsplit_once('.').expect("an IPv4 block");
-    // One of the run's own, so that runs that share a stack do not meet.
-    let host = run.bytes().fold(7_u8, u8::wrapping_add) % 200 + 20;
-    format!("{network}.{host}")
 }
 
 /// The end of an attempt.

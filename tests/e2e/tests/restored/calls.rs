@@ -46,11 +46,13 @@ pub(crate) enum Fault {
     Lost,
 }
 
-const MGN: [&str; 3] = [
+const MGN: [&str; 4] = [
     "ChangeServerLifeCycleState",
     "TerminateTargetInstances",
-    "UpdateLaunchConfiguration",
+    CONFIGURE,
+    "DisconnectFromService",
 ];
+const CONFIGURE: &str = "UpdateLaunchConfiguration";
 
 /// Every call that the simulator has answered or refused.
 pub(crate) struct Log(Vec<Value>);
@@ -92,6 +94,11 @@ impl Log {
                 Kind::Mgn(operation),
                 self.count("mgn", operation, &known.server),
             );
+        }
+        // Two of its settings are given back, one after the other.
+        if done.copied_private_ip {
+            let (own, others) = self.count("mgn", CONFIGURE, &known.server);
+            add(Kind::Mgn(CONFIGURE), (own.saturating_sub(1), others + 1));
         }
         let template = self.count("ec2", "ModifyLaunchTemplate", &known.template);
         add(Kind::Template, template);

@@ -99,6 +99,15 @@ impl Refused {
     }
 }
 
+/// What is particular to a migration, and to its rollback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extra {
+    /// MGN was to give the target the source's address; the request names another one.
+    CopiedAddress,
+    /// The rollback disconnects the server.
+    StoppedReplication,
+}
+
 /// A migration that fails.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -108,6 +117,8 @@ pub(crate) struct Case {
     pub(crate) fails: Vec<Place>,
     /// What finalize is refused.
     pub(crate) refused: Option<Refused>,
+    /// What is particular to it.
+    pub(crate) extra: Option<Extra>,
     /// What becomes of it.
     pub(crate) end: End,
 }
@@ -135,10 +146,35 @@ pub(crate) fn cases(definition: &Value) -> Vec<Case> {
         name: (*name).to_owned(),
         fails: Vec::new(),
         refused: Some(*refused),
+        extra: None,
         end: Undone,
     });
     cases.extend(refused);
+    cases.extend(extras());
     cases
+}
+
+/// Those whose rollback has something more to do.
+fn extras() -> [Case; 3] {
+    let last = |name: &str, extra| Case {
+        name: name.to_owned(),
+        fails: Vec::new(),
+        refused: Some(Refused::LastCall),
+        extra: Some(extra),
+        end: Undone,
+    };
+    let tested = Case {
+        name: "stoppedAfterTest".to_owned(),
+        fails: vec![Place::before("LaunchCutover")],
+        refused: None,
+        extra: Some(Extra::StoppedReplication),
+        end: Undone,
+    };
+    [
+        last("copiedAddress", Extra::CopiedAddress),
+        last("stoppedAtLast", Extra::StoppedReplication),
+        tested,
+    ]
 }
 
 fn case((place, end): (Place, End)) -> Case {
@@ -153,6 +189,7 @@ fn case((place, end): (Place, End)) -> Case {
         name: place.name(),
         fails,
         refused: refused.then_some(Refused::LastCall),
+        extra: None,
         end,
     }
 }
@@ -191,7 +228,7 @@ impl Case {
     }
 
     /// What its request says beside the usual.
-    pub(crate) fn request(&self, approver: &str) -> Vec<(&'static str, Value)> {
+    pub(crate) fn request(&self, approver: &str, address: &str) -> Vec<(&'static str, Value)> {
         let asked = |gate: &str| json!([{"gate": gate, "approvers": [approver]}]);
         let retained = [
             "Retention",
@@ -208,6 +245,13 @@ impl Case {
         }
         if self.asks() {
             members.push(("policy", json!({"approvals": asked("rollback")})));
+        }
+        match self.extra {
+            None => {}
+            Some(Extra::CopiedAddress) => members.push(("privateIp", address.into())),
+            Some(Extra::StoppedReplication) => {
+                members.push(("policy", json!({"rollback": {"replication": "stop"}})));
+            }
         }
         if self.fails_in(&retained) {
             let retention = json!({"archiveAfterDays": 1, "decommissionSource": true});
