@@ -23,30 +23,10 @@ tools: ## Say which program is missing, and where to get it.
 demo: tools build ## Migrate a small wave on the local stack, from nothing to the closing table.
 	$(LANDFALL) demo
 
-test: tools build ## Run every test; starts the local stack and stops it afterwards.
-	@$(LANDFALL) up --scale $(SCALE) && $(MAKE) --no-print-directory checks; \
-	status=$$?; $(LANDFALL) down; exit $$status
+test: tools build ## Run every test; starts two local stacks and stops them afterwards.
+	@SCALE=$(SCALE) $(or $(LANDFALL_PYTHON),python3) tests/run.py
 
-# The end-to-end suites. Two keep to the clock on the wall for minutes and run beside each other; two replace the stack's
-# workflow and run by themselves.
 SUITES := $(basename $(notdir $(wildcard tests/e2e/tests/*.rs)))
-TIMED  := windows night
-ALONE  := restored twice
-
-# Every cargo invocation is one for all crates: a narrower one would build the AWS crates again with other features. (The filter
-# finds the tests of the end-to-end crate's own library.) What needs no stack and takes all cores runs beside the two suites that
-# keep to the clock, and gives way to them; the output of both comes at the end.
-.PHONY: checks
-checks: terraform conformance
-	cargo test --workspace --no-run
-	@status=0; cargo test --workspace --lib exposed:: -q || status=1; \
-	cargo test --workspace --no-fail-fast $(foreach suite,$(filter-out $(TIMED) $(ALONE),$(SUITES)),--test $(suite)) || status=1; \
-	cargo test --workspace --no-fail-fast $(foreach suite,$(ALONE),--test $(suite)) || status=1; \
-	nice -n 10 cargo test --workspace --exclude landfall-e2e --no-fail-fast >.landfall/unit.log 2>&1 & unit=$$!; \
-	cargo test --workspace --no-fail-fast --test windows >.landfall/windows.log 2>&1 & windows=$$!; \
-	cargo test --workspace --no-fail-fast --test night || status=1; \
-	wait $$windows || status=1; cat .landfall/windows.log; \
-	wait $$unit || status=1; cat .landfall/unit.log; exit $$status
 
 unit: ## Run the tests that need no local stack.
 	cargo test --workspace --exclude landfall-e2e --no-fail-fast

@@ -166,6 +166,8 @@ Examples:
   landfall up
   landfall up --scale 600                          ten simulated minutes a second
   LANDFALL_MINISTACK_PORT=0 landfall up            on a free port
+  LANDFALL_STACK=b landfall up --ministack-port 0 --simulator-port 0
+                                                   a second stack; with LANDFALL_STACK=b every command means that one
 
 Needs Rust, Python 3.10 or newer and Terraform 1.9 or newer. `landfall down` stops it.";
 
@@ -294,10 +296,11 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
             Ok(Exit::Ok)
         }
         Command::Down => {
-            print(if stack::down(&cli.root).await? {
-                "The local stack is down, and its state (.landfall) is gone.\n"
+            print(&if stack::down(&cli.root).await? {
+                let folder = stack::folder()?;
+                format!("The local stack is down, and its state ({folder}) is gone.\n")
             } else {
-                "There was no local stack here.\n"
+                "There was no local stack here.\n".to_owned()
             })?;
             Ok(Exit::Ok)
         }

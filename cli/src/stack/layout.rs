@@ -9,10 +9,38 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::StackError;
 
+/// Names one of several local stacks of a checkout, which stand beside each other.
+const STACK: &str = "LANDFALL_STACK";
+
+/// The folder of a local stack in its checkout: `.landfall`, or `.landfall-NAME` with the name in `LANDFALL_STACK`.
+///
+/// # Errors
+/// [`StackError::Option`] for a name that is more than letters, digits and hyphens: it names what `down` removes.
+pub fn folder() -> Result<String, StackError> {
+    folder_of(&std::env::var(STACK).unwrap_or_default())
+}
+
+fn folder_of(name: &str) -> Result<String, StackError> {
+    if name.is_empty() {
+        return Ok(".landfall".to_owned());
+    }
+    if !name
+        .chars()
+        .all(|it| it.is_ascii_alphanumeric() || it == '-')
+    {
+        return Err(StackError::Option {
+            name: STACK,
+            problem: format!("must be letters, digits and hyphens, not {name:?}"),
+        });
+    }
+    Ok(format!(".landfall-{name}"))
+}
+
 /// The paths of a checkout. Cheap to clone into a worker thread.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     root: PathBuf,
+    state: PathBuf,
 }
 
 impl Layout {
@@ -34,7 +62,8 @@ impl Layout {
                 });
             }
         }
-        Ok(Self { root })
+        let state = root.join(folder()?);
+        Ok(Self { root, state })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -55,7 +84,7 @@ impl Layout {
 
     /// What lives as long as the stack.
     pub(super) fn state(&self) -> PathBuf {
-        self.root.join(".landfall")
+        self.state.clone()
     }
 
     pub(super) fn stack_file(&self) -> PathBuf {
@@ -140,7 +169,7 @@ impl Layout {
         remove(&self.stack_file())
     }
 
-    /// Removes everything that `up` left in `.landfall/`.
+    /// Removes everything that `up` left in the stack's folder.
     pub(super) fn remove(&self) -> Result<(), StackError> {
         let path = self.state();
         match fs::remove_dir_all(&path) {
@@ -191,4 +220,25 @@ fn private_file(path: &Path) -> Result<File, StackError> {
         .mode(0o600)
         .open(path)
         .map_err(StackError::file("create", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_within_its_checkout() {
+        for (name, folder) in [
+            ("", ".landfall"),
+            ("b", ".landfall-b"),
+            ("x-2", ".landfall-x-2"),
+        ] {
+            assert_eq!(folder_of(name).unwrap(), folder);
+        }
+        for name in ["..", "/", "../terraform", "a b", "ü"] {
+            let error = folder_of(name).unwrap_err().to_string();
+            assert!(error.contains("LANDFALL_STACK must be letters"), "{error}");
+            assert!(error.contains(name), "{error}");
+        }
+    }
 }

@@ -2,7 +2,8 @@
 //! same Terraform code that deploys to AWS.
 //!
 //! [`up`] may be repeated: what runs and is current stays, what changed is built and applied again. Everything it leaves
-//! behind lies in `.landfall/` (which [`down`] removes), in `.venv/` and in cargo's target directory.
+//! behind lies in `.landfall/` (which [`down`] removes), in `.venv/` and in cargo's target directory. `LANDFALL_STACK` names
+//! another stack of the same checkout, in `.landfall-NAME/`.
 
 mod build;
 mod command;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::error::StackError;
 pub use self::info::{Pids, StackInfo};
+pub use self::layout::folder;
 
 use self::console::Console;
 use self::layout::Layout;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::TargetArgs;
 use crate::error::CliError;
-use crate::stack::{REGION, StackInfo};
+use crate::stack::{self, REGION, StackError, StackInfo};
 
 /// The function that checks requests, by the name of its folder.
 pub(super) const VALIDATOR: &str = "validate-input";
@@ -145,7 +145,7 @@ pub(super) fn find(
     endpoint: Option<&str>,
 ) -> Result<Place, CliError> {
     let region = args.region.as_deref();
-    let stack_root = stack_root(root);
+    let stack_root = stack_root(root)?;
     if let Some(value) = resource.given(args)? {
         // A stack file that cannot be read says nothing against what was named.
         let stack = stack_root.and_then(|root| StackInfo::load(&root).ok());
@@ -245,12 +245,14 @@ fn of_terraform(resource: Resource, outputs: &Value, region: Option<&str>) -> Op
 }
 
 /// The nearest folder, from a start upwards, in which a local stack stands.
-fn stack_root(start: &Path) -> Option<PathBuf> {
-    let start = start.canonicalize().ok()?;
-    start
-        .ancestors()
-        .find(|folder| folder.join(".landfall/stack.json").is_file())
-        .map(Path::to_owned)
+fn stack_root(start: &Path) -> Result<Option<PathBuf>, StackError> {
+    let stack = Path::new(&stack::folder()?).join("stack.json");
+    let Ok(start) = start.canonicalize() else {
+        return Ok(None);
+    };
+    let mut folders = start.ancestors();
+    let root = folders.find(|folder| folder.join(&stack).is_file());
+    Ok(root.map(Path::to_owned))
 }
 
 /// The outputs of an initialized Terraform folder; `None` when there are none to be had.

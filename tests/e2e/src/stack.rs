@@ -13,7 +13,7 @@ use crate::raw;
 /// What to say when there is nothing to test against.
 const NOT_RUNNING: &str = "run `landfall up` first (make e2e does)";
 
-/// `.landfall/stack.json`, as far as the tests need it.
+/// The stack's `stack.json`, as far as the tests need it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Info {
@@ -70,12 +70,16 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Finds the stack of this checkout.
+    /// Finds the stack of this checkout, or with `LANDFALL_STACK` the one of that name.
     ///
     /// # Panics
     /// When it is not running.
     pub async fn load() -> Self {
-        let path = crate::root().join(".landfall/stack.json");
+        let folder = match std::env::var("LANDFALL_STACK") {
+            Ok(name) if !name.is_empty() => format!(".landfall-{name}"),
+            _ => ".landfall".to_owned(),
+        };
+        let path = crate::root().join(folder).join("stack.json");
         let content = std::fs::read(path).expect(NOT_RUNNING);
         let info: Info = serde_json::from_slice(&content)
             .expect("stack.json is of another version; run `landfall up` again");

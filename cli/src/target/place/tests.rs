@@ -209,8 +209,11 @@ fn the_stack_is_found_upwards() {
     let below = base.join("a/b");
     std::fs::create_dir_all(&below).unwrap();
     std::fs::create_dir_all(base.join(".landfall")).unwrap();
-    assert_eq!(stack_root(&below), None);
+    assert_eq!(stack_root(&below).unwrap(), None);
     std::fs::write(base.join(".landfall/stack.json"), "{}").unwrap();
-    assert_eq!(stack_root(&below), Some(base.canonicalize().unwrap()));
+    assert_eq!(
+        stack_root(&below).unwrap(),
+        Some(base.canonicalize().unwrap())
+    );
     std::fs::remove_dir_all(&base).unwrap();
 }
