@@ -366,4 +366,13 @@ variable "approvals" {
     ])
     error_message = "deadlineSeconds of approvals is between 1 second and 14 days."
   }
+
+  validation {
+    condition = alltrue([
+      for rule in flatten(values(var.approvals)) :
+      (rule.escalateAfterSeconds == null) == (rule.escalateTo == null) &&
+      coalesce(rule.escalateAfterSeconds, 1) >= 1 && coalesce(rule.escalateAfterSeconds, 1) < coalesce(rule.deadlineSeconds, 86400)
+    ])
+    error_message = "A rule of approvals that names escalateTo needs escalateAfterSeconds, less than its deadlineSeconds (86400 where it has none), and the other way round."
+  }
 }

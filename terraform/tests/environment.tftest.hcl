@@ -138,6 +138,21 @@ run "approvals_that_nobody_can_give" {
   expect_failures = [var.approvals]
 }
 
+run "others_who_would_be_asked_too_late" {
+  command = plan
+
+  variables {
+    approvals = {
+      prod = [{
+        gate                 = "cutover", approvers = ["arn:aws:iam::123456789012:user/ann"], deadlineSeconds = 600,
+        escalateAfterSeconds = 600, escalateTo = ["arn:aws:iam::123456789012:role/OnCall"]
+      }]
+    }
+  }
+
+  expect_failures = [var.approvals]
+}
+
 run "a_proxy_with_credentials" {
   command = plan
 

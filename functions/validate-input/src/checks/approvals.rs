@@ -3,29 +3,53 @@
 use landfall_domain::gate::{ApprovalRule, Caller};
 use landfall_domain::{Finding, MigrationRequest};
 
-/// Checks every rule of the request. A role is as many people as it has sessions, so only users and single sessions are
-/// counted; whoever asks for the migration is not.
+/// Checks every rule of the request.
 pub(super) fn check(request: &MigrationRequest) -> Vec<Finding> {
     let rules = request.policy.approvals.iter().enumerate();
     rules
-        .filter_map(|(index, rule)| {
-            let people = people(request, rule)?;
-            let wanted = usize::try_from(rule.count).unwrap_or(usize::MAX);
-            (people < wanted).then(|| {
-                Finding::blocking(
-                    "APPROVERS_TOO_FEW",
-                    &format!("/policy/approvals/{index}/approvers"),
-                    format!(
-                        "the gate {} wants {} agreements, and {people} of those it names can give one.",
-                        rule.gate.as_str(),
-                        rule.count
-                    ),
-                )
-                .evidence(people, rule.count)
-                .remedy("Name more approvers, or a role; whoever asks for a migration does not count.")
-            })
+        .flat_map(|(index, rule)| {
+            let path = format!("/policy/approvals/{index}");
+            let too_few = too_few(request, rule, &path);
+            too_few.into_iter().chain(too_late(rule, &path))
         })
         .collect()
+}
+
+/// A role is as many people as it has sessions, so only users and single sessions are counted; whoever asks for the migration
+/// is not.
+fn too_few(request: &MigrationRequest, rule: &ApprovalRule, path: &str) -> Option<Finding> {
+    let people = people(request, rule)?;
+    let wanted = usize::try_from(rule.count).unwrap_or(usize::MAX);
+    (people < wanted).then(|| {
+        Finding::blocking(
+            "APPROVERS_TOO_FEW",
+            &format!("{path}/approvers"),
+            format!(
+                "the gate {} wants {} agreements, and {people} of those it names can give one.",
+                rule.gate.as_str(),
+                rule.count
+            ),
+        )
+        .evidence(people, rule.count)
+        .remedy("Name more approvers, or a role; whoever asks for a migration does not count.")
+    })
+}
+
+/// The gate would close before the others are asked.
+fn too_late(rule: &ApprovalRule, path: &str) -> Option<Finding> {
+    let (after, deadline) = (rule.escalate_after_seconds?, rule.deadline_seconds);
+    (after >= deadline).then(|| {
+        Finding::blocking(
+            "ESCALATION_TOO_LATE",
+            &format!("{path}/escalateAfterSeconds"),
+            format!(
+                "the gate {} closes after {deadline} s without a decision, and escalateTo would be asked after {after} s.",
+                rule.gate.as_str()
+            ),
+        )
+        .evidence(after, format!("less than {deadline}"))
+        .remedy("Ask the others sooner, or give the gate more time with deadlineSeconds.")
+    })
 }
 
 /// How many people a rule names; `None` where a role is among them.
@@ -76,6 +100,40 @@ mod tests {
             let findings = check(&request(changes));
             assert_helpful(&findings);
             assert_eq!(findings.is_empty(), good, "{rule} asked by {asks:?}");
+        }
+    }
+
+    #[test]
+    fn the_others_are_asked_while_the_gate_is_open() {
+        let user = "arn:aws:iam::123456789012:user/ann";
+        let table = [
+            (
+                json!({"escalateAfterSeconds": 599, "deadlineSeconds": 600}),
+                true,
+            ),
+            (
+                json!({"escalateAfterSeconds": 600, "deadlineSeconds": 600}),
+                false,
+            ),
+            // The deadline is a day where none is given.
+            (json!({"escalateAfterSeconds": 86_399}), true),
+            (json!({"escalateAfterSeconds": 86_400}), false),
+        ];
+        for (mut rule, good) in table {
+            rule["gate"] = "cutover".into();
+            rule["approvers"] = json!([user]);
+            rule["escalateTo"] = json!(["arn:aws:iam::123456789012:role/OnCall"]);
+            let findings = check(&request(json!({"policy": {"approvals": [rule]}})));
+            assert_helpful(&findings);
+            let codes: Vec<_> = findings
+                .iter()
+                .map(|it| (&*it.code, &*it.pointer))
+                .collect();
+            let late = (
+                "ESCALATION_TOO_LATE",
+                "/policy/approvals/0/escalateAfterSeconds",
+            );
+            assert_eq!(codes, if good { vec![] } else { vec![late] }, "{rule}");
         }
     }
 }

@@ -67,6 +67,14 @@ async fn what_the_request_says_is_compared_with_the_account() {
         ),
         (
             "policy",
+            json!({"approvals": [{
+                "gate": "cutover", "approvers": ["arn:aws:iam::123456789012:user/ann"], "deadlineSeconds": 600,
+                "escalateAfterSeconds": 600, "escalateTo": ["arn:aws:iam::123456789012:user/bob"],
+            }]}),
+            &["ESCALATION_TOO_LATE"],
+        ),
+        (
+            "policy",
             json!({"retention": {"archiveAfterDays": 30, "decommissionSource": true}}),
             &["DECOMMISSION_UNAPPROVED", "DECOMMISSION_NOT_POSSIBLE"],
         ),
