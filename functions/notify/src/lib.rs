@@ -17,6 +17,7 @@ mod memory;
 mod topic;
 mod webhooks;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::SdkConfig;
@@ -97,8 +98,9 @@ pub async fn handle(
     // Read for each batch: a webhook that was replaced is out of use at once.
     let webhooks = Webhooks::read(deps).await;
     let mut answer = SqsBatchResponse::default();
+    let mut down = Down::new();
     for message in &batch.records {
-        if !take(deps, message, &webhooks, &invocation).await {
+        if !take(deps, message, &webhooks, &mut down, &invocation).await {
             answer.add_failure(message.message_id.clone().unwrap_or_default());
         }
     }
@@ -106,11 +108,16 @@ pub async fn handle(
         .map_err(|error| StageError::new(ErrorName::InternalError, error.to_string()))
 }
 
+/// The webhooks that take nothing now. None is asked again in a batch: ten times its time-out is more than an invocation has,
+/// and one that runs out of time forgets what the others took.
+type Down<'a> = BTreeMap<&'a str, StageError>;
+
 /// Whether everybody has heard of a message's event.
-async fn take(
+async fn take<'a>(
     deps: &Deps,
     message: &SqsMessage,
-    webhooks: &Result<Webhooks, StageError>,
+    webhooks: &'a Result<Webhooks, StageError>,
+    down: &mut Down<'a>,
     invocation: &Invocation,
 ) -> bool {
     let body = message.body.as_deref().unwrap_or_default();
@@ -121,7 +128,7 @@ async fn take(
         let told = match stage::read::<Event>(body) {
             Ok(event) => {
                 let notice = notice(event.kind, &event.detail);
-                tell(deps, &event, &notice, webhooks).await
+                tell(deps, &event, &notice, webhooks, down).await
             }
             Err(error) => Err(error),
         };
@@ -140,11 +147,12 @@ async fn take(
 }
 
 /// Tells every address that has not heard of it yet. One that fails keeps none of the others from hearing.
-async fn tell(
+async fn tell<'a>(
     deps: &Deps,
     event: &Event,
     notice: &Notice,
-    webhooks: &Result<Webhooks, StageError>,
+    webhooks: &'a Result<Webhooks, StageError>,
+    down: &mut Down<'a>,
 ) -> Result<(), StageError> {
     let mut failed = None;
     if !deps.knows(&event.id, &deps.topic_arn) {
@@ -160,9 +168,18 @@ async fn tell(
                 if deps.knows(&event.id, &webhook.url) {
                     continue;
                 }
+                if let Some(error) = down.get(&*webhook.url) {
+                    failed = Some(error.clone());
+                    continue;
+                }
                 match webhook.post(&deps.guard, notice).await {
                     Ok(()) => deps.keep(&event.id, &webhook.url),
-                    Err(error) => failed = Some(error),
+                    Err(error) => {
+                        if error.name == ErrorName::DependencyUnavailable {
+                            down.insert(&webhook.url, error.clone());
+                        }
+                        failed = Some(error);
+                    }
                 }
             }
         }

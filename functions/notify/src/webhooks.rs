@@ -86,6 +86,9 @@ impl Webhooks {
 
 impl Webhook {
     /// Posts a notice there, once.
+    ///
+    /// # Errors
+    /// `DependencyUnavailable` where it takes nothing now; `PrerequisiteError` where it will not take this.
     pub(crate) async fn post(&self, guard: &Guard, notice: &Notice) -> Result<(), StageError> {
         let failed = |name: ErrorName, why: String| {
             Err(StageError::new(
@@ -104,13 +107,14 @@ impl Webhook {
         };
         let body = (self.write)(notice).to_string();
         match admitted.post(HeaderMap::new(), body).await {
-            Ok(answered) => match judge(answered.status) {
-                Answer::Taken => Ok(()),
-                Answer::Later | Answer::Never(_) => failed(
-                    ErrorName::DependencyUnavailable,
-                    format!("{} answered {}", admitted.host(), answered.status),
-                ),
-            },
+            Ok(answered) => {
+                let why = format!("{} answered {}", admitted.host(), answered.status);
+                match judge(answered.status) {
+                    Answer::Taken => Ok(()),
+                    Answer::Later => failed(ErrorName::DependencyUnavailable, why),
+                    Answer::Never(_) => failed(ErrorName::PrerequisiteError, why),
+                }
+            }
             Err(why) => failed(
                 ErrorName::DependencyUnavailable,
                 format!("{}: {why}", admitted.host()),

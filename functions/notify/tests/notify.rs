@@ -208,6 +208,22 @@ async fn a_chat_that_is_down_keeps_nobody_from_hearing_and_hears_later() {
 }
 
 #[tokio::test]
+async fn a_chat_that_is_down_is_asked_once_in_a_batch() {
+    let stage = Stage::new(&[503, 200], &[200]);
+    let all = ["e-1", "e-2", "e-3"].map(|id| event(id, EventType::MigrationFailed));
+    let back = stage.take(&all).await;
+    assert_eq!(back, ["message-0", "message-1", "message-2"]);
+    assert_eq!((stage.mails().len(), stage.chatted()), (3, [1, 3]));
+    assert!(stage.take(&all).await.is_empty());
+    assert_eq!((stage.mails().len(), stage.chatted()), (3, [4, 3]));
+
+    // One that does not like a notice may like the next one.
+    let stage = Stage::new(&[400, 200], &[200]);
+    assert_eq!(stage.take(&all).await, ["message-0"]);
+    assert_eq!((stage.mails().len(), stage.chatted()), (3, [3, 3]));
+}
+
+#[tokio::test]
 async fn what_fails_goes_back_alone() {
     let stage = Stage::new(&[200], &[200]);
     let unknown = event("e-3", EventType::MigrationFailed).replace("MigrationFailed", "Surprise");
