@@ -9,7 +9,7 @@ use landfall_domain::Status;
 use landfall_domain::calendar::window::{self, Opening};
 use landfall_domain::control::Order;
 use landfall_domain::gate::Caller;
-use landfall_domain::request::{DEFAULT_TENANT, Window};
+use landfall_domain::request::{DEFAULT_TENANT, Window, is_id};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -52,11 +52,15 @@ pub(crate) async fn carry_out(
 ) -> Result<Value, Refusal> {
     let invalid = |pointer: &str, text: String| Refusal::new(400, "ORDER_INVALID", pointer, text);
     let body: Body = caller::order(body)?;
-    if body.wave.is_empty() || body.wave.len() > 128 {
-        return Err(invalid(
-            "/wave",
-            "the wave has no name, or one of more than 128 characters".to_owned(),
-        ));
+    let tenant = body.tenant_id.as_deref().unwrap_or(DEFAULT_TENANT);
+    for (pointer, name) in [("/wave", &*body.wave), ("/tenantId", tenant)] {
+        if !is_id(name) {
+            let text = format!(
+                "no migration can have {name:?}: it is 1 to 128 letters, digits, dots, hyphens and underscores, and begins with \
+                 a letter or a digit"
+            );
+            return Err(invalid(pointer, text));
+        }
     }
     if body.clear == body.window.is_some() {
         let text = "either a window is set or it is cleared: window, or clear".to_owned();
@@ -78,7 +82,6 @@ pub(crate) async fn carry_out(
         reason: caller::words("/reason", &body.reason)?,
         at: invocation.now.to_string(),
     };
-    let tenant = body.tenant_id.as_deref().unwrap_or(DEFAULT_TENANT);
     let store = &deps.journal.store;
     for _ in 0..TRIES {
         let there = store.wave_window(tenant, &body.wave).await?;

@@ -100,6 +100,8 @@ async fn what_cannot_be_a_window_is_refused_with_its_member() {
         (with("zone", "UTC"), NOWHERE),
         (order(json!({ "window": over })), "/window"),
         (order(json!({"clear": true, "wave": ""})), "/wave"),
+        (order(json!({"clear": true, "wave": "wave 3"})), "/wave"),
+        (order(json!({"clear": true, "tenantId": "-"})), "/tenantId"),
         (order(json!({"clear": true, "reason": ""})), "/reason"),
         (
             order(json!({"clear": true, "migrationId": "mig-1"})),

@@ -21,6 +21,15 @@ pub use rollback::{AfterRollback, RollbackPolicy};
 pub use source::{SourceControl, SourceControlKind};
 pub use window::Window;
 
+/// Whether a text can be the ID of a migration, or the name of its wave, application or tenant: the schema's `id`.
+pub fn is_id(text: &str) -> bool {
+    text.len() <= 128
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
 /// The tenant of a request that names none.
 pub const DEFAULT_TENANT: &str = "default";
 /// The replication lag, in seconds, above which a server is not ready, unless the request says otherwise.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::calendar::window;
 use crate::finding::Finding;
-use crate::request::{MigrationRequest, health};
+use crate::request::{MigrationRequest, health, is_id};
 
 pub use keys::repeated as repeated_keys;
 
@@ -177,15 +177,6 @@ fn unsupported(version: &Value) -> Finding {
     )
     .evidence(version.clone(), SUPPORTED_VERSION)
     .remedy("Send version \"1.0\", or leave schemaVersion out.")
-}
-
-fn is_id(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 128
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 fn findings_of(value: &Value) -> Vec<Finding> {

@@ -202,6 +202,29 @@ fn a_body_that_is_too_large_is_still_known_by_its_ids() {
 }
 
 #[test]
+fn what_is_an_id_is_one_for_the_schema_too() {
+    let (longest, longer) = ("x".repeat(128), "x".repeat(129));
+    for (text, good) in [
+        ("mig-12345", true),
+        ("7", true),
+        ("A.b_c-d", true),
+        (&*longest, true),
+        ("", false),
+        ("-a", false),
+        (".a", false),
+        ("a b", false),
+        ("a/b", false),
+        ("ä", false),
+        ("a\n", false),
+        (&*longer, false),
+    ] {
+        assert_eq!(is_id(text), good, "{text:?}");
+        let taken = parse(&with(&[("wave", json!(text))])).is_ok();
+        assert_eq!(taken, good, "{text:?}");
+    }
+}
+
+#[test]
 fn of_thousands_of_faults_the_first_are_told_and_the_others_counted() {
     let body = with(&[("securityGroupIds", json!((0..2_000).collect::<Vec<_>>()))]);
     let findings = parse(&body).unwrap_err().findings;
