@@ -1,5 +1,7 @@
 //! Windows and pauses: what holds a launch that MGN would take.
 
+use std::sync::{Arc, Mutex};
+
 use jiff::{Timestamp, ToSpan as _};
 use landfall_common::state::wave::WaveWindow;
 use landfall_domain::control::Order;
@@ -8,8 +10,8 @@ use landfall_domain::{MigrationRecord, Status};
 use serde_json::json;
 
 use crate::mgn::Server;
-use crate::stage::{Stage, running, tests};
-use crate::support::{Fault, key, now, record, stage_input};
+use crate::stage::{Stage, calendar, running, tests};
+use crate::support::{Fault, batch, key, now, record, stage_input};
 use crate::tasks::Ended;
 
 /// From 20:00 to 23:00 every day; the tests' time is noon.
@@ -127,6 +129,58 @@ async fn a_paused_cutover_goes_back_to_its_gate_and_a_paused_test_stays_in_the_q
             .is_empty()
     );
     assert_eq!(stage.aws.happened("mig-0").await, ["TestLaunchStarted"]);
+}
+
+#[tokio::test]
+async fn a_cutover_whose_freeze_calendar_cannot_be_read_stays_in_the_queue() {
+    let mut stage = cutover(|_| ()).await;
+    let text = Arc::new(Mutex::new(None));
+    stage.holds = calendar(&text, &stage.aws.calls);
+    // The gate may be able to read it, and would send it here again at once.
+    for minutes in [0, 1] {
+        let at = now() + i64::from(minutes).minutes();
+        assert_eq!(run(&stage, "request-1", 0, at).await, 1);
+        assert!(!given_back(&stage, 0));
+        let held = stage.aws.record("mig-0").await.held;
+        assert_eq!(held.map(|it| it.code).as_deref(), Some("FREEZE_UNREADABLE"));
+    }
+    assert_eq!(stage.aws.calls.count("StartCutover"), 0);
+    let with = |event: &str| Some(format!("BEGIN:VCALENDAR\n{event}END:VCALENDAR"));
+    *text.lock().unwrap() = with("");
+    assert_eq!(run(&stage, "request-1", 0, now() + 2.minutes()).await, 0);
+    let started = stage.aws.record("mig-0").await;
+    assert_eq!((started.status, started.held), (Status::CuttingOver, None));
+
+    // A freeze that can be read sends it back.
+    let mut stage = cutover(|_| ()).await;
+    *text.lock().unwrap() = with("BEGIN:VEVENT\nSUMMARY:Audit\nDTSTART:20261121\nEND:VEVENT\n");
+    stage.holds = calendar(&text, &stage.aws.calls);
+    assert_eq!(run(&stage, "request-1", 0, now()).await, 0);
+    assert!(given_back(&stage, 0));
+}
+
+#[tokio::test]
+async fn a_paused_test_launch_comes_again_seldom_after_an_hour() {
+    let stage = Stage::ready(1).await;
+    let received = async |request: &str, count: u32| {
+        let mut event = batch(&tests(1));
+        let record = &mut event["Records"][0];
+        record["attributes"]["ApproximateReceiveCount"] = count.to_string().into();
+        let back = stage.received(request, event, now()).await;
+        assert_eq!(back, ["message-0"]);
+        stage.queue.lock().unwrap().again.last().unwrap().1
+    };
+    // What MGN does not take yet is looked at each minute, however often it came.
+    let busy = running("mgnjob-other", 200);
+    stage.account.lock().unwrap().jobs.push(busy);
+    assert_eq!(received("request-1", 1).await, 5);
+    assert_eq!(received("request-2", 900).await, 60);
+    stage
+        .aws
+        .change("mig-0", |record| record.control.paused = Some(order()))
+        .await;
+    assert_eq!(received("request-3", 60).await, 60);
+    assert_eq!(received("request-4", 61).await, 2_700);
 }
 
 #[tokio::test]

@@ -4,14 +4,17 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_servicequotas::operation::list_service_quotas as list;
 use aws_sdk_servicequotas::types::ServiceQuota;
+use aws_sdk_ssm::operation::get_parameter::{GetParameterError, GetParameterOutput};
+use aws_sdk_ssm::types::{Parameter, ParameterType};
 use aws_smithy_mocks::{RuleMode, mock_client};
 use jiff::Timestamp;
 use landfall_common::Invocation;
 use landfall_common::state::wait::{Phase, Wait};
 use landfall_domain::Status;
+use landfall_gates::Holds;
 use landfall_mgn::Mgn;
 use landfall_quotas::Quotas;
-use serde_json::json;
+use serde_json::{Value, json};
 use trigger_migration::{Deps, handle};
 
 use crate::mgn::{self, Account, Job, Server};
@@ -29,6 +32,34 @@ pub(crate) struct Stage {
     pub(crate) queue: Arc<Mutex<Queue>>,
     /// What Service Quotas says, by code; nothing leaves the documented values.
     pub(crate) quotas: Arc<Mutex<Vec<(&'static str, f64)>>>,
+    /// The freeze calendar; nothing leaves the deployment without one.
+    pub(crate) holds: Holds,
+}
+
+/// A freeze calendar in Parameter Store that is there or not.
+pub(crate) fn calendar(text: &Arc<Mutex<Option<String>>>, calls: &Calls) -> Holds {
+    use aws_sdk_ssm::Client;
+    let get = answer!(
+        calls,
+        text = text,
+        Client::get_parameter,
+        GetParameterError,
+        "GetParameter",
+        |_input| {
+            let Some(text) = text.clone() else {
+                let missing = aws_sdk_ssm::types::error::ParameterNotFound::builder();
+                return Err(GetParameterError::ParameterNotFound(missing.build()));
+            };
+            let parameter = Parameter::builder()
+                .value(text)
+                .r#type(ParameterType::String);
+            Ok(GetParameterOutput::builder()
+                .parameter(parameter.build())
+                .build())
+        }
+    );
+    let client = mock_client!(aws_sdk_ssm, RuleMode::MatchAny, [&get]);
+    Holds::with_calendar(client, "/landfall/freeze-calendar")
 }
 
 fn servicequotas(
@@ -77,7 +108,7 @@ impl Stage {
             journal: self.aws.journal(),
             mgn: Mgn::with_client(mgn::client(&self.account, calls)),
             quotas: Quotas::with_client(servicequotas(&self.quotas, calls)),
-            holds: landfall_gates::Holds::default(),
+            holds: self.holds.clone(),
             sfn: tasks::sfn(&self.tasks, calls),
             sqs: queue::sqs(&self.queue, calls),
             queue_url: "https://sqs.example.com/landfall-launches".into(),
@@ -95,12 +126,22 @@ impl Stage {
         bodies: &[String],
         now: Timestamp,
     ) -> Vec<String> {
+        self.received(request_id, batch(bodies), now).await
+    }
+
+    /// Gives an event of the queue to one invocation.
+    pub(crate) async fn received(
+        &self,
+        request_id: &str,
+        event: Value,
+        now: Timestamp,
+    ) -> Vec<String> {
         let invocation = Invocation {
             function_arn: "arn:aws:lambda:eu-central-1:123456789012:function:landfall".into(),
             now,
             ..invocation(request_id)
         };
-        let answer = handle(&self.deps(), batch(bodies), invocation).await;
+        let answer = handle(&self.deps(), event, invocation).await;
         sent_back(&answer.unwrap())
     }
 
