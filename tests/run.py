@@ -21,12 +21,11 @@ LOGS = TARGET / "test-logs"
 # Simulated seconds per real second.
 SCALE = os.environ.get("SCALE", "120")
 
-# These run on the second stack, for they replace the workflow of theirs.
-ALONE = ["twice", "restored"]
-# These take all of the machine, one after the other.
-HEAVY = ["mixed", "restored"]
-# This one keeps to the clock on the wall for minutes, and comes when nothing of that kind runs any more.
-TIMED = ["windows"]
+# What takes all of the machine: one after the other, on either stack.
+HEAVY, HEAVIER = ["mixed"], ["restored"]
+# What the second stack has to do before the heavier one, and after it. Two suites replace the workflow of their stack, and run
+# by themselves; one keeps to the clock on the wall for minutes, and comes when nothing heavy is left.
+BEFORE, AFTER = [["twice"], ["cancelled", "secrets", "sources"]], [["windows"]]
 SUITES = sorted(path.stem for path in (ROOT / "tests/e2e/tests").glob("*.rs"))
 
 # Every cargo invocation is one for all crates: a narrower one would build the AWS crates again with other features.
@@ -49,7 +48,9 @@ class Part:
         self.name = name
         self.command = command
         self.env = os.environ | ({"LANDFALL_STACK": stack} if stack else {})
+        self.log = LOGS / f"{name.replace(' ', '-')}.log"
         self.lines = []
+        self.status = None
         self.built = threading.Event()
 
     def run(self):
@@ -61,7 +62,7 @@ class Part:
         )
         children.add(process)
         suite = self.name
-        with (LOGS / f"{self.name}.log").open("w") as log:
+        with self.log.open("w") as log:
             for line in process.stdout:
                 log.write(line)
                 log.flush()
@@ -92,7 +93,7 @@ class Part:
                 blocks.append(block)
             elif line == "failures:":
                 block = None
-            elif block is not None:
+            elif block is not None and not re.match(r" +(\d+: |at )", line):
                 block.append(line)
         return [line for block in blocks for line in block[:60]] or self.lines[-60:]
 
@@ -101,8 +102,8 @@ def make(target):
     return Part(target, ["make", "--no-print-directory", target])
 
 
-def suites(name, names, stack=None):
-    return Part(name, CARGO + [argument for suite in names for argument in ("--test", suite)], stack)
+def suites(names, stack=None, name=None):
+    return Part(name or " ".join(names), CARGO + [argument for suite in names for argument in ("--test", suite)], stack)
 
 
 def main():
@@ -112,7 +113,8 @@ def main():
     # On free ports: the first one has the usual ones.
     second = Part("second-stack", up + ["--ministack-port", "0", "--simulator-port", "0"], "second")
     build = Part("build", CARGO + ["--no-run"])
-    ordinary = [suite for suite in SUITES if suite not in ALONE + HEAVY + TIMED]
+    elsewhere = HEAVY + HEAVIER + sum(BEFORE + AFTER, [])
+    ordinary = [suite for suite in SUITES if suite not in elsewhere]
     parts = [first, second, build]
 
     def run(*more):
@@ -138,17 +140,16 @@ def main():
         def on_second_stack():
             if not two.result():
                 return
-            run(suites("twice", ["twice"], "second"))
+            run(*(suites(names, "second") for names in BEFORE))
             heavy.result()
-            run(suites("restored", ["restored"], "second"))
-            run(suites("windows", TIMED, "second"))
+            run(*(suites(names, "second") for names in [HEAVIER, *AFTER]))
 
         # What needs no stack takes a core for ten minutes, and gives way to everything else.
         unit = pool.submit(run, Part("unit", ["nice", "-n", "19", *CARGO, "--exclude", "landfall-e2e"]))
-        heavy = pool.submit(run, suites("mixed", ["mixed"]))
+        heavy = pool.submit(run, suites(HEAVY))
         others = pool.submit(on_second_stack)
         heavy.result()
-        run(Part("e2e-lib", ["cargo", "test", "--workspace", "--lib", "exposed::"]), suites("e2e", ordinary))
+        run(Part("e2e-lib", ["cargo", "test", "--workspace", "--lib", "exposed::"]), suites(ordinary, name="e2e"))
         others.result()
         unit.result()
     return parts
@@ -168,15 +169,12 @@ if __name__ == "__main__":
         for child in list(children):
             child.terminate()
         down()
-    failed = [part for part in parts if getattr(part, "status", None) != 0]
+    failed = [part for part in parts if part.status != 0]
     for part in failed:
-        print(f"\n==== {part.name} failed; everything it said is in {LOGS / part.name}.log\n")
+        print(f"\n==== {part.name} failed; everything it said is in {part.log}\n")
         print("\n".join(part.problems()))
     print(f"\n{len(parts) - len(failed)} of {len(parts)} parts passed, in {time.monotonic() - started:.0f} s.")
-    if failed:
-        for part in failed:
-            for line in part.lines:
-                if re.fullmatch(r"test .* \.\.\. FAILED", line):
-                    print(f"{part.name}: {line}")
-        print("Failed: " + ", ".join(part.name for part in failed))
+    for part in failed:
+        tests = [line for line in part.lines if re.fullmatch(r"test .* \.\.\. FAILED", line)]
+        print("\n".join(f"{part.name}: {line}" for line in tests or ["FAILED"]))
     sys.exit(bool(failed))

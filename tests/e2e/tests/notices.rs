@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
+use landfall_e2e::chats::Chats;
 use landfall_e2e::poll::poll_for;
 use landfall_e2e::source::Source;
 use landfall_e2e::{Migration, Stack, unique};
@@ -82,22 +83,7 @@ async fn a_failed_migration_is_told_by_mail_in_slack_and_in_teams() {
     let source = Source::new(&stack, &run, "told").request("subnetId", "subnet-00000000");
     let id = source.id();
     let url = subscribed(&stack, &run, id).await;
-    let [slack, teams] = ["slack", "teams"].map(|name| format!("{name}-{run}"));
-    for name in [&slack, &teams] {
-        // No chat verifies a signature, and the sink would.
-        stack
-            .post("sink", &json!({ "name": name, "status": 200 }))
-            .await;
-    }
-    let sink = |name: &str| format!("{}/sink/{name}", stack.info.simulator_url);
-    let webhooks = json!({ "slack": [sink(&slack)], "teams": [sink(&teams)] });
-    let put = stack.secrets.put_secret_value();
-    let put = put.secret_id(&stack.info.notice_secret_arn);
-    put.secret_string(webhooks.to_string())
-        .send()
-        .await
-        .expect("PutSecretValue");
-
+    let chats = Chats::open(&stack, &run, [200, 200]).await;
     stack.submit(&[source.message()]).await;
     let record = Migration::new(&stack, id).ended().await;
     let told = mail(&stack, &url).await;
@@ -117,20 +103,15 @@ async fn a_failed_migration_is_told_by_mail_in_slack_and_in_teams() {
         told["MessageAttributes"]["event"]["Value"],
         "MigrationFailed"
     );
-    let card = chat(&stack, &teams, id).await;
+    let card = chat(&stack, &chats.names[1], id).await;
     assert_eq!(
         card["body"]["attachments"][0]["content"]["type"],
         "AdaptiveCard"
     );
-    let line = chat(&stack, &slack, id).await;
+    let line = chat(&stack, &chats.names[0], id).await;
     assert!(line["body"]["text"].is_string(), "{line}");
 
-    // Nobody else's notices are to go to this run's chats.
-    let put = stack.secrets.put_secret_value();
-    let put = put
-        .secret_id(&stack.info.notice_secret_arn)
-        .secret_string("{}");
-    put.send().await.expect("PutSecretValue");
+    chats.close().await;
     let gone = stack.sqs.delete_queue().queue_url(&url).send().await;
     gone.expect("DeleteQueue");
 }

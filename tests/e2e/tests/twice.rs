@@ -12,10 +12,13 @@ mod failing;
 #[path = "restored/world.rs"]
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use failing::Place;
+use landfall_domain::gate::Gate;
 use landfall_domain::{EventType, MigrationRecord, Status};
+use landfall_e2e::people::Person;
 use landfall_e2e::{Migration, Stack, account, unique};
 use serde_json::{Value, json};
 use world::{Known, Zone};
@@ -24,13 +27,22 @@ use world::{Known, Zone};
 const DEADLINE: Duration = Duration::from_mins(5);
 
 /// What each case is, and how it ends.
-const CASES: [(&str, Status); 5] = [
+const CASES: [(&str, Status); 8] = [
     ("success", Status::Succeeded),
+    // Without an agent, which is installed.
+    ("bare", Status::Succeeded),
     ("rehearsal", Status::Succeeded),
+    // Its retention is over, and its source is deleted.
+    ("archived", Status::Succeeded),
     ("unhealthy", Status::RolledBack),
     ("refusedfinalize", Status::RolledBack),
+    // Its rollback dies before it begins.
+    ("frozen", Status::Frozen),
     ("invalid", Status::Failed),
 ];
+
+/// States that one of the cases each comes to, beside those of a success.
+const SELDOM: [&str; 3] = ["Archive", "Rollback", "Freeze"];
 
 /// Some of what a success changes, beside its names: each is among its calls, or they are not found.
 const MOVES: [&str; 7] = [
@@ -58,19 +70,25 @@ async fn a_stage_that_runs_twice_changes_nothing_the_second_time() {
     stack.delete("faults").await;
     let waking = account::wake(&stack);
     let definition = failing::read(&stack).await;
-    let once = round(&stack, false).await;
-    failing::write(&stack, &doubled(&definition)).await;
+    let fails = [(Place::before("Rollback"), vec!["frozen".to_owned()])];
+    let single = failing::failing(&definition, &BTreeMap::from(fails));
+    failing::write(&stack, &single).await;
+    // In a task of its own, so that the definition is put back whatever comes of it.
     let local = tokio::task::LocalSet::new();
-    let again = local.spawn_local({
+    let rounds = local.spawn_local({
         let stack = stack.clone();
-        async move { round(&stack, true).await }
+        async move {
+            let once = round(&stack, false).await;
+            failing::write(&stack, &doubled(&single)).await;
+            (once, round(&stack, true).await)
+        }
     });
-    let twice = local.run_until(again).await;
+    let rounds = local.run_until(rounds).await;
     failing::write(&stack, &definition).await;
     waking.abort();
     stack.delete("faults").await;
-    let twice = twice.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
-    let ((once, names), (twice, again)) = (once, twice);
+    let rounds = rounds.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
+    let ((once, names), (twice, again)) = rounds;
     assert!(names > 0);
     assert_eq!(again, names, "changes of names");
     for (case, status) in CASES {
@@ -81,6 +99,10 @@ async fn a_stage_that_runs_twice_changes_nothing_the_second_time() {
     for call in MOVES {
         assert!(moved.contains_key(call), "no {call} in {moved:?}");
     }
+    let installed = &once["bare"].calls;
+    assert!(installed.contains_key("ssm SendCommand"), "{installed:?}");
+    let archived = &once["archived"].calls;
+    assert_eq!(archived.get("mgn MarkAsArchived"), Some(&1), "{archived:?}");
 }
 
 /// The definition in which each stage is asked twice for the same.
@@ -121,13 +143,24 @@ async fn round(stack: &Stack, twice: bool) -> (BTreeMap<&'static str, Deeds>, us
     let create = stack.secrets.create_secret().name(&secret);
     let create = create.secret_string(content.to_string());
     create.send().await.expect("CreateSecret");
+    let approver = Person::new(stack, &run, "ann").await;
     let mut sources = Vec::new();
     for (case, _) in CASES {
         let source = world::source(stack, &run, case, &secret, &zone).await;
         sources.push(match case {
             "success" => source.request("policy", json!({"soakSeconds": 5})),
+            "bare" => source
+                .machine("agentInstalled", false)
+                .machine("replicated", false),
             "rehearsal" => source.request("steps", json!(["freeze", "replicate", "validate"])),
-            "unhealthy" => source.machine("healthy", false),
+            "archived" => source.request(
+                "policy",
+                json!({
+                    "retention": {"archiveAfterDays": 1, "decommissionSource": true},
+                    "approvals": [{"gate": "decommission", "approvers": [&approver.arn]}],
+                }),
+            ),
+            "unhealthy" | "frozen" => source.machine("healthy", false),
             "invalid" => source.request("subnetId", "subnet-0fffffffffffffff0"),
             _ => source,
         });
@@ -139,28 +172,36 @@ async fn round(stack: &Stack, twice: bool) -> (BTreeMap<&'static str, Deeds>, us
     seed["cmdb"] = json!(cmdb);
     let servers = stack.seed(&seed).await["servers"].clone();
     let mut known = Vec::new();
-    for source in &sources {
-        known.push(Known::of(stack, source, &servers).await);
-    }
-    stack
-        .post(
-            "faults",
-            &json!({
+    for ((case, _), source) in CASES.iter().zip(&sources) {
+        // MGN learns of the bare one later.
+        let seen = servers[source.vm()].is_string();
+        known.push(if seen {
+            Some(Known::of(stack, source, &servers).await)
+        } else {
+            None
+        });
+        if *case == "refusedfinalize" {
+            let rule = json!({
                 "service": "mgn", "operation": "FinalizeCutover", "kind": "error",
-                "error": "AccessDeniedException", "server": known[3].server, "count": 1_000,
-            }),
-        )
-        .await;
+                "error": "AccessDeniedException", "server": servers[source.vm()], "count": 1_000,
+            });
+            stack.post("faults", &rule).await;
+        }
+    }
     let messages: Vec<_> = sources
         .iter()
         .map(landfall_e2e::source::Source::message)
         .collect();
     stack.submit(&messages).await;
     let mut deeds = BTreeMap::new();
-    for ((case, _), known) in CASES.into_iter().zip(&known) {
-        let migration = Migration::new(stack, known.source.id());
+    let mut entered = BTreeSet::new();
+    for (((case, _), source), known) in CASES.into_iter().zip(&sources).zip(known) {
+        let migration = Migration::new(stack, source.id());
         let record = migration.ended_within(DEADLINE).await;
         migration.callback().await;
+        if case == "archived" {
+            agree(stack, &migration, &approver).await;
+        }
         let end = if record.status == Status::Succeeded {
             "SUCCEEDED"
         } else {
@@ -169,10 +210,35 @@ async fn round(stack: &Stack, twice: bool) -> (BTreeMap<&'static str, Deeds>, us
         let states = migration.states(end).await;
         let again = states.iter().any(|state| state.ends_with(" again"));
         assert_eq!(again, twice, "{case}: {states:?}");
-        deeds.insert(case, deeds_of(stack, known, &migration, &record).await);
+        entered.extend(states);
+        let known = known.unwrap_or_else(|| {
+            let template = record.done.launch_template.as_ref();
+            Known {
+                source: source.clone(),
+                server: record.source_server_id.clone().expect("MGN's ID"),
+                template: template.expect("a launch template").template_id.clone(),
+            }
+        });
+        deeds.insert(case, deeds_of(stack, &known, &migration, &record).await);
+    }
+    for state in SELDOM {
+        let second = format!("{state} again");
+        let seen = entered.contains(state) && entered.contains(&second) == twice;
+        assert!(seen, "{state}: {entered:?}");
     }
     stack.delete("faults").await;
     (deeds, changes_of_names(stack).await - before)
+}
+
+/// Agrees that the source of a migration may be deleted.
+async fn agree(stack: &Stack, migration: &Migration, approver: &Person) {
+    let asked = |record: &MigrationRecord| record.gate(Gate::Decommission).is_some();
+    migration
+        .until(DEADLINE, "is to be decommissioned", asked)
+        .await;
+    let id = &migration.key.migration_id;
+    let (status, said) = approver.answer(stack, id, "decommission", "approve").await;
+    assert_eq!((status, &said["granted"]), (200, &json!(true)), "{said}");
 }
 
 async fn deeds_of(

@@ -12,8 +12,8 @@ use landfall_domain::gate::Gate;
 use landfall_domain::{EventType, MigrationRecord, Status};
 use landfall_e2e::people::Person;
 use landfall_e2e::source::{Source, seed};
-use landfall_e2e::{Migration, Stack, poll, raw, unique, workflow};
-use reqwest::Method;
+use landfall_e2e::zone::Zone;
+use landfall_e2e::{Migration, Stack, poll, unique, workflow};
 use serde_json::{Value, json};
 
 const LONG: Duration = Duration::from_mins(3);
@@ -25,7 +25,7 @@ const OLD_ADDRESS: &str = "192.0.2.10";
 struct Moved {
     stack: Stack,
     migration: Migration,
-    zone: String,
+    zone: Zone,
     ann: Person,
     op: Person,
 }
@@ -37,26 +37,12 @@ impl Moved {
             Person::new(&stack, &run, "ann").await,
             Person::new(&stack, &run, "op").await,
         );
-        let order = format!(
-            "<CreateHostedZoneRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><Name>{run}.example.com</Name>\
-             <CallerReference>{run}</CallerReference></CreateHostedZoneRequest>"
-        );
-        let answer = raw::route53(&stack, Method::POST, "hostedzone", &order).await;
-        let (_, zone) = answer.split_once("/hostedzone/").expect("a zone");
-        let zone = zone.split_once('<').expect("its end").0.to_owned();
-        let name_of = format!("app.{run}.example.com");
-        let set = format!(
-            "<ChangeResourceRecordSetsRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ChangeBatch><Changes>\
-             <Change><Action>CREATE</Action><ResourceRecordSet><Name>{name_of}</Name><Type>A</Type><TTL>1</TTL>\
-             <ResourceRecords><ResourceRecord><Value>{OLD_ADDRESS}</Value></ResourceRecord></ResourceRecords>\
-             </ResourceRecordSet></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>"
-        );
-        let path = format!("hostedzone/{zone}/rrset/");
-        raw::route53(&stack, Method::POST, &path, &set).await;
+        let zone = Zone::new(&stack, &run).await;
+        zone.put("app", 1, OLD_ADDRESS).await;
         let source = Source::new(&stack, &run, name)
             .request(
                 "dns",
-                json!([{"hostedZoneId": zone, "name": name_of, "type": "A"}]),
+                json!([{"hostedZoneId": zone.id, "name": zone.name("app"), "type": "A"}]),
             )
             .request(
                 "policy",
@@ -82,11 +68,7 @@ impl Moved {
     }
 
     async fn address(&self) -> String {
-        let path = format!("hostedzone/{}/rrset", self.zone);
-        let text = raw::route53(&self.stack, Method::GET, &path, "").await;
-        let (_, set) = text.split_once("<Name>app.").expect("the name");
-        let (_, value) = set.split_once("<Value>").expect("a value");
-        value.split_once("</Value>").expect("its end").0.to_owned()
+        self.zone.held("app").await.1
     }
 
     fn id(&self) -> &str {
