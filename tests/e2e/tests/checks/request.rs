@@ -61,17 +61,10 @@ async fn what_the_request_says_is_compared_with_the_account() {
         (
             "policy",
             json!({"approvals": [{
-                "gate": "cutover", "count": 2, "approvers": ["arn:aws:iam::123456789012:user/ann"],
-            }]}),
-            &["APPROVERS_TOO_FEW"],
-        ),
-        (
-            "policy",
-            json!({"approvals": [{
-                "gate": "cutover", "approvers": ["arn:aws:iam::123456789012:user/ann"], "deadlineSeconds": 600,
+                "gate": "cutover", "count": 3, "approvers": ["arn:aws:iam::123456789012:user/ann"], "deadlineSeconds": 600,
                 "escalateAfterSeconds": 600, "escalateTo": ["arn:aws:iam::123456789012:user/bob"],
             }]}),
-            &["ESCALATION_TOO_LATE"],
+            &["APPROVERS_TOO_FEW", "ESCALATION_TOO_LATE"],
         ),
         (
             "policy",
