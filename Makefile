@@ -26,11 +26,10 @@ demo: tools build ## Migrate a small wave on the local stack, from nothing to th
 test: tools build ## Run every test; starts two local stacks and stops them afterwards.
 	@SCALE=$(SCALE) $(or $(LANDFALL_PYTHON),python3) tests/run.py
 
-SUITES := $(basename $(notdir $(wildcard tests/e2e/tests/*.rs)))
-
 unit: ## Run the tests that need no local stack.
 	cargo test --workspace --exclude landfall-e2e --no-fail-fast
 
+e2e: SUITES := $(basename $(notdir $(wildcard tests/e2e/tests/*.rs)))
 e2e: up ## Run the end-to-end tests against the local stack, and leave it running.
 	cargo test --workspace $(foreach suite,$(SUITES),--test $(suite))
 
@@ -69,7 +68,8 @@ up: tools build ## Start the local stack, or bring it up to date.
 down: ## Stop the local stack.
 	$(LANDFALL) down
 
-clean: ## Stop the local stack and remove everything that was built or installed.
+clean: ## Stop the local stacks and remove everything that was built or installed.
 	-$(LANDFALL) down
+	-LANDFALL_STACK=second $(LANDFALL) down
 	rm -rf .venv
 	cargo clean

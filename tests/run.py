@@ -2,13 +2,14 @@
 """Runs every test, on two local stacks of this checkout, and stops them afterwards: `make test` calls it.
 
 What may be done side by side is; one line tells of each suite as it ends. What failed, and why, comes last, so that the end of
-a log is enough. Everything that was said lies in $CARGO_TARGET_DIR/test-logs/.
+a log is enough. Everything that was said lies in $CARGO_TARGET_DIR/test-logs/, with the logs of the stacks where a part failed.
 """
 
-import concurrent.futures
 import os
 import pathlib
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -18,74 +19,83 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 TARGET = pathlib.Path(os.environ["CARGO_TARGET_DIR"])
 LANDFALL = TARGET / "debug/landfall"
 LOGS = TARGET / "test-logs"
-# Simulated seconds per real second.
-SCALE = os.environ.get("SCALE", "120")
-
-# What takes all of the machine: one after the other, on either stack.
-HEAVY, HEAVIER = ["mixed"], ["restored"]
-# What the second stack has to do before the heavier one, and after it. Two suites replace the workflow of their stack, and run
-# by themselves; one keeps to the clock on the wall for minutes, and comes when nothing heavy is left.
-BEFORE, AFTER = [["twice"], ["cancelled", "secrets", "sources"]], [["windows"]]
-SUITES = sorted(path.stem for path in (ROOT / "tests/e2e/tests").glob("*.rs"))
-
+UP = [LANDFALL, "up", "--scale", os.environ.get("SCALE", "120")]
+# The stacks, by what LANDFALL_STACK says: the usual one, and one beside it.
+FIRST, SECOND = "", "second"
 # Every cargo invocation is one for all crates: a narrower one would build the AWS crates again with other features.
 CARGO = ["cargo", "test", "--workspace", "--no-fail-fast"]
+SUITES = sorted(path.stem for path in (ROOT / "tests/e2e/tests").glob("*.rs"))
 
 started = time.monotonic()
-output = threading.Lock()
-children = set()
+stopping = threading.Event()
 
 
 def say(text):
-    with output:
-        print(f"{time.monotonic() - started:6.0f} s  {text}", flush=True)
+    print(f"{time.monotonic() - started:6.0f} s  {text}\n", end="", flush=True)
 
 
 class Part:
-    """A command that is one part of the tests."""
+    """A command that is one part of the tests; it begins when others are over."""
 
-    def __init__(self, name, command, stack=None):
-        self.name = name
-        self.command = command
-        self.env = os.environ | ({"LANDFALL_STACK": stack} if stack else {})
+    def __init__(self, name, command, stack=FIRST, needs=(), after=()):
+        self.name, self.command = name, command
+        # The commands must find their stack, and what they print must be as it is read below.
+        self.env = os.environ | {"LANDFALL_STACK": stack, "CARGO_TERM_COLOR": "never"}
+        # Parts without which it makes no sense, and events for which it only waits.
+        self.needs, self.after = needs, after
         self.log = LOGS / f"{name.replace(' ', '-')}.log"
-        self.lines = []
-        self.status = None
-        self.built = threading.Event()
+        self.lines, self.status, self.process = [], None, None
+        # When it is over, and, of a stack, when what it stands on is built.
+        self.over, self.built = threading.Event(), threading.Event()
 
     def run(self):
-        """Whether it went well."""
+        for event in [*(part.over for part in self.needs), *self.after]:
+            event.wait()
+        try:
+            if not stopping.is_set() and all(part.status == 0 for part in self.needs):
+                self.execute()
+        finally:
+            self.built.set()
+            self.over.set()
+
+    def execute(self):
         begun = time.monotonic()
-        process = subprocess.Popen(
-            self.command, cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        self.process = subprocess.Popen(
+            self.command, cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
         )
-        children.add(process)
         suite = self.name
         with self.log.open("w") as log:
-            for line in process.stdout:
+            for line in self.process.stdout:
                 log.write(line)
                 log.flush()
                 self.lines.append(line.rstrip())
-                if running := re.match(r"\s+Running (?:unittests )?(\S+) \(\S*/(\w+)-\w+\)", line):
-                    suite = f"{self.name}: {running[2]}"
-                elif line.startswith("   Doc-tests"):
-                    suite = f"{self.name}: {line.strip()}"
-                elif (ended := re.match(r"test result: (.*?\. (\d+) passed; (\d+) failed);.*finished in (\S+)", line)) and (
-                    ended[2] != "0" or ended[3] != "0"
-                ):
-                    say(f"{suite}: {ended[1]}, {ended[4]}")
+                if running := re.match(r"\s+Running (?:unittests )?\S+ \(\S*/(\w+)-\w+\)", line):
+                    suite = f"{self.name}: {running[1]}"
+                elif doc := re.match(r"\s+Doc-tests (\S+)", line):
+                    suite = f"{self.name}: the documentation of {doc[1]}"
+                elif ended := re.match(r"test result: (\w+\. (\d+) passed; (\d+) failed);.*finished in (\S+)", line):
+                    if ended[2] != "0" or ended[3] != "0":
+                        say(f"{suite}: {ended[1]}, {ended[4]}")
                 elif "functions are built" in line:
                     self.built.set()
-        self.built.set()
-        self.status = process.wait()
-        children.discard(process)
+        self.status = self.process.wait()
         verdict = "ok" if self.status == 0 else f"FAILED (exit {self.status})"
         say(f"{self.name}: {verdict}, {time.monotonic() - begun:.0f} s")
-        return self.status == 0
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def failed_tests(self):
+        return [line for line in self.lines if re.fullmatch(r"test .* \.\.\. FAILED", line)]
 
     def problems(self):
-        """What to read first: the failed tests with what they said, or else the last that was said at all."""
+        """What to read first: the failed tests with what they said, which suites they are of, or else the last that was said."""
         blocks, block = [], None
         for line in self.lines:
             if re.fullmatch(r"---- .* stdout ----", line):
@@ -93,88 +103,93 @@ class Part:
                 blocks.append(block)
             elif line == "failures:":
                 block = None
+            elif re.match(r"error: (test failed|\d+ targets? failed)|Caused by:", line):
+                # One that was killed, say, has no test that failed.
+                block = [line]
+                blocks.append(block)
             elif block is not None and not re.match(r" +(\d+: |at )", line):
                 block.append(line)
         return [line for block in blocks for line in block[:60]] or self.lines[-60:]
 
 
-def make(target):
-    return Part(target, ["make", "--no-print-directory", target])
+def suites(*names, name=None, stack=FIRST, **when):
+    return Part(name or " ".join(names), CARGO + [it for suite in names for it in ("--test", suite)], stack, **when)
 
 
-def suites(names, stack=None, name=None):
-    return Part(name or " ".join(names), CARGO + [argument for suite in names for argument in ("--test", suite)], stack)
+def make(target, **when):
+    return Part(target, ["make", "--no-print-directory", target], **when)
+
+
+def plan():
+    """Every part, and when it begins. What takes all of the machine (mixed, restored) comes one after the other."""
+    stack = Part("stack", UP)
+    # Cargo builds for one at a time; the stacks stand on what is built already.
+    build = Part("build", [*CARGO, "--no-run"], after=[stack.built])
+    # On free ports: the first one has the usual ones.
+    second = Part("second stack", [*UP, "--ministack-port", "0", "--simulator-port", "0"], SECOND, needs=[stack])
+    terraform = make("terraform", needs=[stack])
+    conformance = make("conformance", needs=[stack], after=[terraform.over])
+    # What needs no stack takes a core for ten minutes, and gives way to everything else.
+    unit = Part("unit", ["nice", "-n", "19", *CARGO, "--exclude", "landfall-e2e"], needs=[build])
+
+    mixed = suites("mixed", needs=[stack, build], after=[conformance.over])
+    library = Part("library of e2e", [*CARGO, "--lib", "exposed::"], needs=[stack, build], after=[mixed.over])
+    # Two suites replace the workflow of their stack, and run by themselves; one keeps to the clock on the wall for minutes, and
+    # comes when nothing heavy is left.
+    twice = suites("twice", stack=SECOND, needs=[second, build])
+    some = suites("cancelled", "secrets", "sources", stack=SECOND, needs=[second, build], after=[twice.over])
+    restored = suites("restored", stack=SECOND, needs=[second, build], after=[some.over, mixed.over])
+    windows = suites("windows", stack=SECOND, needs=[second, build], after=[restored.over])
+    elsewhere = [name for part in (mixed, twice, some, restored, windows) for name in part.name.split()]
+    ordinary = [name for name in SUITES if name not in elsewhere]
+    e2e = suites(*ordinary, name="e2e", needs=[stack, build], after=[library.over])
+    return [stack, build, second, terraform, conformance, unit, mixed, library, e2e, twice, some, restored, windows]
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def down(keep_logs):
+    for stack in (FIRST, SECOND):
+        state = ROOT / (f".landfall-{stack}" if stack else ".landfall")
+        if keep_logs and (state / "logs").is_dir():
+            shutil.copytree(state / "logs", LOGS / state.name, dirs_exist_ok=True)
+        env = os.environ | {"LANDFALL_STACK": stack}
+        subprocess.run([LANDFALL, "down"], cwd=ROOT, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def main():
-    LOGS.mkdir(parents=True, exist_ok=True)
-    up = [str(LANDFALL), "up", "--scale", SCALE]
-    first = Part("stack", up)
-    # On free ports: the first one has the usual ones.
-    second = Part("second-stack", up + ["--ministack-port", "0", "--simulator-port", "0"], "second")
-    build = Part("build", CARGO + ["--no-run"])
-    elsewhere = HEAVY + HEAVIER + sum(BEFORE + AFTER, [])
-    ordinary = [suite for suite in SUITES if suite not in elsewhere]
-    parts = [first, second, build]
-
-    def run(*more):
-        """Runs parts one after another, whatever becomes of each."""
-        parts.extend(more)
-        for part in more:
-            part.run()
-
-    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
-        one = pool.submit(first.run)
-        # Cargo builds for one at a time, and the stack stands on what is built already.
-        first.built.wait()
-        tests = pool.submit(build.run)
-        if not one.result():
-            tests.result()
-            return parts
-        two = pool.submit(second.run)
-        run(make("terraform"), make("conformance"))
-        if not tests.result():
-            two.result()
-            return parts
-
-        def on_second_stack():
-            if not two.result():
-                return
-            run(*(suites(names, "second") for names in BEFORE))
-            heavy.result()
-            run(*(suites(names, "second") for names in [HEAVIER, *AFTER]))
-
-        # What needs no stack takes a core for ten minutes, and gives way to everything else.
-        unit = pool.submit(run, Part("unit", ["nice", "-n", "19", *CARGO, "--exclude", "landfall-e2e"]))
-        heavy = pool.submit(run, suites(HEAVY))
-        others = pool.submit(on_second_stack)
-        heavy.result()
-        run(Part("e2e-lib", ["cargo", "test", "--workspace", "--lib", "exposed::"]), suites(ordinary, name="e2e"))
-        others.result()
-        unit.result()
-    return parts
-
-
-def down():
-    for name in ("", "second"):
-        subprocess.run([LANDFALL, "down"], cwd=ROOT, env=os.environ | {"LANDFALL_STACK": name}, stdout=subprocess.DEVNULL)
-
-
-if __name__ == "__main__":
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True)
+    signal.signal(signal.SIGTERM, interrupt)
+    parts = plan()
     try:
-        parts = main()
+        for part in parts:
+            threading.Thread(target=part.run, daemon=True).start()
+        for part in parts:
+            part.over.wait()
     except KeyboardInterrupt:
-        sys.exit(130)
+        stopping.set()
+        say("stopping")
+        for part in parts:
+            part.stop()
+        return 130
     finally:
-        for child in list(children):
-            child.terminate()
-        down()
-    failed = [part for part in parts if part.status != 0]
+        down(keep_logs=any(part.status != 0 for part in parts))
+    failed = [part for part in parts if part.status]
     for part in failed:
         print(f"\n==== {part.name} failed; everything it said is in {part.log}\n")
         print("\n".join(part.problems()))
-    print(f"\n{len(parts) - len(failed)} of {len(parts)} parts passed, in {time.monotonic() - started:.0f} s.")
+    passed = sum(part.status == 0 for part in parts)
+    print(f"\n{passed} of {len(parts)} parts passed, in {time.monotonic() - started:.0f} s.")
     for part in failed:
-        tests = [line for line in part.lines if re.fullmatch(r"test .* \.\.\. FAILED", line)]
-        print("\n".join(f"{part.name}: {line}" for line in tests or ["FAILED"]))
-    sys.exit(bool(failed))
+        print("\n".join(f"{part.name}: {line}" for line in part.failed_tests() or ["FAILED"]))
+    for part in parts:
+        if part.status is None:
+            print(f"{part.name}: was not run")
+    return 0 if passed == len(parts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -19,7 +19,8 @@ class Stack:
     """The local stack of this checkout."""
 
     def __init__(self):
-        path = ROOT / ".landfall" / "stack.json"
+        name = os.environ.get("LANDFALL_STACK")
+        path = ROOT / (f".landfall-{name}" if name else ".landfall") / "stack.json"
         assert path.is_file(), "run `landfall up` first (make test does)"
         self.info = json.loads(path.read_text())
         self.secret_id = self.info["tableName"].removesuffix("-migrations") + "/callback-signing"
