@@ -83,13 +83,17 @@ impl std::error::Error for CliError {}
 
 impl From<StackError> for CliError {
     fn from(error: StackError) -> Self {
+        let exit = match error {
+            StackError::Option { .. } => Exit::Invalid,
+            _ => Exit::Failed,
+        };
         let mut what = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
             what = format!("{what}: {error}");
             cause = error.source();
         }
-        Self::new(what, "")
+        Self::new(what, "").exit(exit)
     }
 }
 

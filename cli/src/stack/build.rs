@@ -89,6 +89,12 @@ fn compile(
     if console.is_quiet() {
         command.arg("--quiet");
     }
+    // Where this program was built everything else is built already.
+    if std::env::var_os("CARGO_TARGET_DIR").is_none()
+        && let Some(target) = std::env::current_exe().ok().as_deref().and_then(target_of)
+    {
+        command.env("CARGO_TARGET_DIR", target);
+    }
     let output = command.output().map_err(spawn_error(&command))?;
     if !output.status.success() {
         return Err(StackError::Command {
@@ -103,6 +109,13 @@ fn compile(
         .filter(|message| message.reason == "compiler-artifact")
         .filter_map(|message| Some((message.target?.name, message.executable?)))
         .collect())
+}
+
+/// The target directory in which a program lies, if cargo has built it there: `TARGET/debug/PROGRAM`.
+fn target_of(program: &Path) -> Option<&Path> {
+    let profile = program.parent()?;
+    let target = profile.parent()?;
+    profile.join(".cargo-lock").is_file().then_some(target)
 }
 
 fn take(binaries: &mut BTreeMap<String, PathBuf>, name: &str) -> Result<PathBuf, StackError> {
@@ -166,6 +179,18 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("landfall-{name}-{}", uuid::Uuid::new_v4()));
         fs::create_dir_all(&folder).unwrap();
         folder
+    }
+
+    #[test]
+    fn a_program_knows_where_it_was_built() {
+        let target = scratch("target");
+        let program = target.join("debug/landfall");
+        fs::create_dir_all(target.join("debug")).unwrap();
+        // One that was installed somewhere.
+        assert_eq!(target_of(&program), None);
+        fs::write(target.join("debug/.cargo-lock"), "").unwrap();
+        assert_eq!(target_of(&program), Some(target.as_path()));
+        fs::remove_dir_all(target).unwrap();
     }
 
     #[test]

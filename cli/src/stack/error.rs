@@ -116,6 +116,15 @@ pub enum StackError {
         /// The checkout.
         root: PathBuf,
     },
+    /// Something that no `up` has made stands where a stack's folder would be.
+    #[error(
+        "{} is not the folder of a local stack: `landfall up` has not made it; it is left alone",
+        path.display()
+    )]
+    Foreign {
+        /// What stands there.
+        path: PathBuf,
+    },
     /// Nothing runs.
     #[error("no local stack in {}; start one with `landfall up`", root.display())]
     NotUp {

@@ -12,25 +12,29 @@ use super::StackError;
 /// Names one of several local stacks of a checkout, which stand beside each other.
 const STACK: &str = "LANDFALL_STACK";
 
-/// The folder of a local stack in its checkout: `.landfall`, or `.landfall-NAME` with the name in `LANDFALL_STACK`.
-///
-/// # Errors
-/// [`StackError::Option`] for a name that is more than letters, digits and hyphens: it names what `down` removes.
-pub fn folder() -> Result<String, StackError> {
-    folder_of(&std::env::var(STACK).unwrap_or_default())
+/// Who has it open works on the stack.
+const LOCK: &str = "lock";
+
+/// Which local stack of a checkout is meant, as `LANDFALL_STACK` says; `None` is the usual one.
+pub fn name() -> Option<String> {
+    let name = std::env::var_os(STACK)?.to_string_lossy().into_owned();
+    (!name.is_empty()).then_some(name)
 }
 
-fn folder_of(name: &str) -> Result<String, StackError> {
-    if name.is_empty() {
+/// The folder of a local stack in its checkout: `.landfall`, or `.landfall-NAME`.
+///
+/// # Errors
+/// [`StackError::Option`] for another name than small letters, digits and hyphens: it is part of what `down` removes.
+pub fn folder(name: Option<&str>) -> Result<String, StackError> {
+    let Some(name) = name else {
         return Ok(".landfall".to_owned());
-    }
-    if !name
-        .chars()
-        .all(|it| it.is_ascii_alphanumeric() || it == '-')
-    {
+    };
+    // No upper case: there are disks on which it is the same.
+    let plain = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-';
+    if name.len() > 32 || !name.chars().all(plain) {
         return Err(StackError::Option {
             name: STACK,
-            problem: format!("must be letters, digits and hyphens, not {name:?}"),
+            problem: format!("must be small letters, digits and hyphens, 32 at most, not {name:?}"),
         });
     }
     Ok(format!(".landfall-{name}"))
@@ -62,7 +66,7 @@ impl Layout {
                 });
             }
         }
-        let state = root.join(folder()?);
+        let state = root.join(folder(name().as_deref())?);
         Ok(Self { root, state })
     }
 
@@ -116,10 +120,23 @@ impl Layout {
         self.state().join("logs").join(format!("{name}.log"))
     }
 
+    /// Whether there is a stack's folder, which is what `up` makes: one with its lock.
+    ///
+    /// # Errors
+    /// [`StackError::Foreign`] where something else stands in its place.
+    pub(super) fn stands(&self) -> Result<bool, StackError> {
+        let path = self.state();
+        match fs::symlink_metadata(&path) {
+            Err(_) => Ok(false),
+            Ok(found) if found.is_dir() && path.join(LOCK).is_file() => Ok(true),
+            Ok(_) => Err(StackError::Foreign { path }),
+        }
+    }
+
     /// Keeps a second `up` or `down` out while the returned file is open.
     pub(super) fn lock(&self) -> Result<File, StackError> {
         create_dir(&self.state())?;
-        let path = self.state().join("lock");
+        let path = self.state().join(LOCK);
         let file = File::create(&path).map_err(StackError::file("create", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
@@ -228,16 +245,26 @@ mod tests {
 
     #[test]
     fn a_name_stays_within_its_checkout() {
-        for (name, folder) in [
-            ("", ".landfall"),
-            ("b", ".landfall-b"),
-            ("x-2", ".landfall-x-2"),
+        for (name, wanted) in [
+            (None, ".landfall"),
+            (Some("b"), ".landfall-b"),
+            (Some("x-2"), ".landfall-x-2"),
         ] {
-            assert_eq!(folder_of(name).unwrap(), folder);
+            assert_eq!(folder(name).unwrap(), wanted);
         }
-        for name in ["..", "/", "../terraform", "a b", "ü"] {
-            let error = folder_of(name).unwrap_err().to_string();
-            assert!(error.contains("LANDFALL_STACK must be letters"), "{error}");
+        let long = "x".repeat(33);
+        for name in [
+            "..",
+            "/",
+            "../terraform",
+            "a b",
+            "B",
+            "ü",
+            "\u{fffd}",
+            &long,
+        ] {
+            let error = folder(Some(name)).unwrap_err().to_string();
+            assert!(error.contains("LANDFALL_STACK must be small"), "{error}");
             assert!(error.contains(name), "{error}");
         }
     }

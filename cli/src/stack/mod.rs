@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::error::StackError;
 pub use self::info::{Pids, StackInfo};
-pub use self::layout::folder;
+pub use self::layout::{folder, name};
 
 use self::console::Console;
 use self::layout::Layout;
@@ -134,7 +134,7 @@ pub async fn up(options: UpOptions) -> Result<StackInfo, StackError> {
     Ok(info)
 }
 
-/// Stops the stack's processes and removes `.landfall/`; `.venv/` and the build cache stay. Tells whether there was
+/// Stops the stack's processes and removes its folder; `.venv/` and the build cache stay. Tells whether there was
 /// anything to stop or to remove: a stack that is not there is not an error.
 #[expect(
     clippy::unused_async,
@@ -143,13 +143,15 @@ pub async fn up(options: UpOptions) -> Result<StackInfo, StackError> {
 pub async fn down(root: &Path) -> Result<bool, StackError> {
     let layout = Layout::new(root)?;
     // Looked at before the lock, which lies in the same folder.
-    let stood = layout.state().exists();
+    if !layout.stands()? {
+        return Ok(false);
+    }
     {
         let _lock = layout.lock()?;
         services::stop_all(&layout)?;
     }
     layout.remove()?;
-    Ok(stood)
+    Ok(true)
 }
 
 /// Runs work that blocks (processes, files) beside the async runtime.
@@ -169,14 +171,20 @@ mod tests {
     #[tokio::test]
     async fn down_tells_whether_there_was_a_stack() {
         let root = std::env::temp_dir().join(format!("landfall-down-{}", uuid::Uuid::new_v4()));
-        for folder in ["terraform", "functions", "tests", ".landfall/logs"] {
+        let state = folder(name().as_deref()).unwrap();
+        let logs = format!("{state}/logs");
+        for folder in ["terraform", "functions", "tests", &logs] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }
         for file in ["Cargo.toml", "tests/requirements.txt"] {
             std::fs::write(root.join(file), "").unwrap();
         }
+        // Nobody's but its owner's.
+        assert!(matches!(down(&root).await, Err(StackError::Foreign { .. })));
+        assert!(root.join(&logs).exists());
+        std::fs::write(root.join(&state).join("lock"), "").unwrap();
         assert!(down(&root).await.unwrap());
-        assert!(!root.join(".landfall").exists());
+        assert!(!root.join(state).exists());
         assert!(!down(&root).await.unwrap());
         std::fs::remove_dir_all(&root).unwrap();
     }

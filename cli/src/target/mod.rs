@@ -23,10 +23,11 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::Credentials;
 use clap::Args;
 use landfall_common::StateStore;
+use landfall_domain::request::is_id;
 
-use self::place::{Place, Resource, find, of_stack};
+use self::place::{Place, Resource, Surroundings, find, of_stack};
 use crate::error::CliError;
-use crate::stack::StackInfo;
+use crate::stack::{self, StackInfo};
 
 pub use failed::FailedCallbacks;
 
@@ -173,9 +174,27 @@ fn lambda(config: &SdkConfig) -> aws_sdk_lambda::Client {
     aws_sdk_lambda::Client::from_conf(config)
 }
 
+/// Reads the name of a wave or a tenant from the command line.
+///
+/// # Errors
+/// What it must be, where no migration can have it.
+pub fn name(text: &str) -> Result<String, String> {
+    if is_id(text) {
+        Ok(text.to_owned())
+    } else {
+        let wanted = "letters, digits, dots, hyphens and underscores, 128 at most, the first a letter or a digit";
+        Err(format!("no migration can have it: it must be {wanted}"))
+    }
+}
+
 fn look(resource: Resource, args: &TargetArgs, root: &Path) -> Result<Place, CliError> {
     let endpoint = std::env::var("AWS_ENDPOINT_URL").ok();
-    find(resource, args, root, endpoint.as_deref())
+    let stack = stack::name();
+    let around = Surroundings {
+        endpoint: endpoint.as_deref(),
+        stack: stack.as_deref(),
+    };
+    find(resource, args, root, around)
 }
 
 /// Settles the Region, and with it whose resource it is.

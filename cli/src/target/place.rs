@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::TargetArgs;
 use crate::error::CliError;
-use crate::stack::{self, REGION, StackError, StackInfo};
+use crate::stack::{self, REGION, StackInfo};
 
 /// The function that checks requests, by the name of its folder.
 pub(super) const VALIDATOR: &str = "validate-input";
@@ -136,18 +136,28 @@ pub(super) struct Place {
     pub(super) otherwise: Option<Box<Place>>,
 }
 
-/// Looks in the flags and the environment (which clap has merged), the local stack, and Terraform's outputs.
-/// `endpoint` is what `AWS_ENDPOINT_URL` says.
+/// What the environment says beside the flags.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Surroundings<'a> {
+    /// `AWS_ENDPOINT_URL`.
+    pub(super) endpoint: Option<&'a str>,
+    /// `LANDFALL_STACK`.
+    pub(super) stack: Option<&'a str>,
+}
+
+/// Looks in the flags and the environment (which clap has merged), the local stack, and Terraform's outputs. Where a local
+/// stack is named nothing else is meant: what is known to Terraform may be a deployment to AWS.
 pub(super) fn find(
     resource: Resource,
     args: &TargetArgs,
     root: &Path,
-    endpoint: Option<&str>,
+    Surroundings { endpoint, stack }: Surroundings<'_>,
 ) -> Result<Place, CliError> {
     let region = args.region.as_deref();
-    let stack_root = stack_root(root)?;
+    let folder = stack::folder(stack);
     if let Some(value) = resource.given(args)? {
-        // A stack file that cannot be read says nothing against what was named.
+        // A stack whose name or file cannot be read says nothing against what was named.
+        let stack_root = folder.ok().and_then(|folder| stack_root(&folder, root));
         let stack = stack_root.and_then(|root| StackInfo::load(&root).ok());
         // A queue's URL tells by itself whether it is of a local stack, and with it all that is named after it; of
         // anything else AWS_ENDPOINT_URL tells.
@@ -158,9 +168,15 @@ pub(super) fn find(
         };
         return Ok(given(resource, &value, region, url, stack.as_ref()));
     }
-    if let Some(stack_root) = stack_root {
+    if let Some(stack_root) = stack_root(&folder?, root) {
         let stack = StackInfo::load(&stack_root)?;
         return of_stack(resource, &stack, region);
+    }
+    if let Some(name) = stack {
+        return Err(CliError::new(
+            format!("there is no local stack {name} here, which LANDFALL_STACK names"),
+            format!("Start it with LANDFALL_STACK={name} landfall up, or unset LANDFALL_STACK."),
+        ));
     }
     terraform_outputs(&root.join("terraform"))
         .and_then(|outputs| of_terraform(resource, &outputs, region))
@@ -244,15 +260,13 @@ fn of_terraform(resource: Resource, outputs: &Value, region: Option<&str>) -> Op
     })
 }
 
-/// The nearest folder, from a start upwards, in which a local stack stands.
-fn stack_root(start: &Path) -> Result<Option<PathBuf>, StackError> {
-    let stack = Path::new(&stack::folder()?).join("stack.json");
-    let Ok(start) = start.canonicalize() else {
-        return Ok(None);
-    };
+/// The nearest folder, from a start upwards, in which the local stack of such a folder stands.
+fn stack_root(stack: &str, start: &Path) -> Option<PathBuf> {
+    let stack = Path::new(stack).join("stack.json");
+    let start = start.canonicalize().ok()?;
     let mut folders = start.ancestors();
     let root = folders.find(|folder| folder.join(&stack).is_file());
-    Ok(root.map(Path::to_owned))
+    root.map(Path::to_owned)
 }
 
 /// The outputs of an initialized Terraform folder; `None` when there are none to be had.

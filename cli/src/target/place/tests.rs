@@ -1,6 +1,11 @@
 use super::*;
 use crate::stack::Pids;
 
+const NOTHING: Surroundings<'_> = Surroundings {
+    endpoint: None,
+    stack: None,
+};
+
 fn stack() -> StackInfo {
     StackInfo {
         ministack_url: "http://127.0.0.1:4566".to_owned(),
@@ -32,7 +37,7 @@ fn a_flag_wins_and_means_aws() {
         table: Some("mine".to_owned()),
         ..TargetArgs::default()
     };
-    let place = find(Resource::Table, &args, Path::new("/"), None).unwrap();
+    let place = find(Resource::Table, &args, Path::new("/"), NOTHING).unwrap();
     assert_eq!((place.value.as_str(), place.endpoint), ("mine", None));
     let aws = "https://sqs.eu-central-1.amazonaws.com/123456789012/requests";
     let place = given(Resource::RequestQueue, aws, None, Some(aws), Some(&stack()));
@@ -54,7 +59,13 @@ fn a_named_resource_of_a_local_stack_needs_neither_endpoint_nor_region() {
         region: region.map(str::to_owned),
         ..TargetArgs::default()
     };
-    let find = |resource, args, endpoint| find(resource, &args, Path::new("/"), endpoint).unwrap();
+    let find = |resource, args, endpoint| {
+        let around = Surroundings {
+            endpoint,
+            stack: None,
+        };
+        find(resource, &args, Path::new("/"), around).unwrap()
+    };
     let found = [
         find(
             Resource::RequestQueue,
@@ -122,7 +133,7 @@ fn the_function_s_name_follows_from_those_of_its_deployment() {
             queue_url: Some(queue.to_owned()),
             region: None,
         };
-        find(Resource::Validator, &args, Path::new("/"), None).map(|place| place.value)
+        find(Resource::Validator, &args, Path::new("/"), NOTHING).map(|place| place.value)
     };
     let queue = "https://sqs.eu-central-1.amazonaws.com/123456789012/b-requests";
     assert_eq!(find("mine", "a-migrations", queue).unwrap(), "mine");
@@ -190,7 +201,7 @@ fn nothing_known_names_every_way_to_make_it_known() {
         Resource::RequestQueue,
         &TargetArgs::default(),
         &folder,
-        None,
+        NOTHING,
     )
     .unwrap_err();
     for way in [
@@ -208,12 +219,42 @@ fn the_stack_is_found_upwards() {
     let base = std::env::temp_dir().join(format!("landfall-target-{}", uuid::Uuid::new_v4()));
     let below = base.join("a/b");
     std::fs::create_dir_all(&below).unwrap();
+    for folder in [".landfall", ".landfall-b"] {
+        std::fs::create_dir_all(base.join(folder)).unwrap();
+        assert_eq!(stack_root(folder, &below), None);
+        std::fs::write(base.join(folder).join("stack.json"), "{}").unwrap();
+        let found = Some(base.canonicalize().unwrap());
+        assert_eq!(stack_root(folder, &below), found);
+    }
+    std::fs::remove_dir_all(&base).unwrap();
+}
+
+#[test]
+fn a_named_stack_that_does_not_stand_leads_nowhere_else() {
+    let base = std::env::temp_dir().join(format!("landfall-target-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir_all(base.join(".landfall")).unwrap();
-    assert_eq!(stack_root(&below).unwrap(), None);
     std::fs::write(base.join(".landfall/stack.json"), "{}").unwrap();
-    assert_eq!(
-        stack_root(&below).unwrap(),
-        Some(base.canonicalize().unwrap())
+    let named = |stack| Surroundings {
+        endpoint: None,
+        stack: Some(stack),
+    };
+    let args = TargetArgs::default();
+    let error = find(Resource::Table, &args, &base, named("b")).unwrap_err();
+    assert!(error.to_string().contains("no local stack b"), "{error}");
+    assert!(
+        error.remedy.contains("LANDFALL_STACK=b landfall up"),
+        "{error}"
     );
+    let error = find(Resource::Table, &args, &base, named("..")).unwrap_err();
+    assert!(error.to_string().contains("LANDFALL_STACK"), "{error}");
+    // What was named by a flag needs no stack.
+    let args = TargetArgs {
+        table: Some("mine".to_owned()),
+        ..args
+    };
+    for name in ["b", ".."] {
+        let place = find(Resource::Table, &args, &base, named(name)).unwrap();
+        assert_eq!((place.value.as_str(), place.endpoint), ("mine", None));
+    }
     std::fs::remove_dir_all(&base).unwrap();
 }
