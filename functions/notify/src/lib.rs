@@ -32,7 +32,7 @@ use serde_json::Value;
 use tracing::Instrument as _;
 
 use memory::Memory;
-use webhooks::Webhooks;
+use webhooks::{Failed, Webhooks};
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -174,8 +174,8 @@ async fn tell<'a>(
                 }
                 match webhook.post(&deps.guard, notice).await {
                     Ok(()) => deps.keep(&event.id, &webhook.url),
-                    Err(error) => {
-                        if error.name == ErrorName::DependencyUnavailable {
+                    Err(Failed { error, is_down }) => {
+                        if is_down {
                             down.insert(&webhook.url, error.clone());
                         }
                         failed = Some(error);

@@ -25,6 +25,16 @@ pub(crate) struct Webhook {
     write: fn(&Notice) -> Value,
 }
 
+/// Why a webhook did not take a notice.
+pub(crate) struct Failed {
+    pub(crate) error: StageError,
+    /// Whether it takes no other one now either: it may not be called, gives no answer, or asks for a pause.
+    pub(crate) is_down: bool,
+}
+
+/// What a chat answers that gets more than it takes.
+const TOO_MANY: u16 = 429;
+
 /// All of them.
 pub(crate) struct Webhooks(Vec<Webhook>);
 
@@ -86,38 +96,37 @@ impl Webhooks {
 
 impl Webhook {
     /// Posts a notice there, once.
-    ///
-    /// # Errors
-    /// `DependencyUnavailable` where it takes nothing now; `PrerequisiteError` where it will not take this.
-    pub(crate) async fn post(&self, guard: &Guard, notice: &Notice) -> Result<(), StageError> {
-        let failed = |name: ErrorName, why: String| {
-            Err(StageError::new(
-                name,
-                format!("a chat did not take the notice: {why}"),
-            ))
+    pub(crate) async fn post(&self, guard: &Guard, notice: &Notice) -> Result<(), Failed> {
+        let failed = |name: ErrorName, why: String, is_down: bool| {
+            let error = StageError::new(name, format!("a chat did not take the notice: {why}"));
+            Err(Failed { error, is_down })
         };
         let admitted = match guard.admit(&self.url).await {
             Ok(admitted) => admitted,
             Err(Stopped::Forbidden(forbidden)) => {
                 let origin = forbidden.origin.unwrap_or_else(|| "its URL".to_owned());
                 let why = format!("{origin} may not be called: {}", forbidden.problem);
-                return failed(ErrorName::PrerequisiteError, why);
+                return failed(ErrorName::PrerequisiteError, why, true);
             }
-            Err(Stopped::Unresolved(why)) => return failed(ErrorName::DependencyUnavailable, why),
+            Err(Stopped::Unresolved(why)) => {
+                return failed(ErrorName::DependencyUnavailable, why, true);
+            }
         };
         let body = (self.write)(notice).to_string();
         match admitted.post(HeaderMap::new(), body).await {
-            Ok(answered) => {
-                let why = format!("{} answered {}", admitted.host(), answered.status);
-                match judge(answered.status) {
-                    Answer::Taken => Ok(()),
-                    Answer::Later => failed(ErrorName::DependencyUnavailable, why),
-                    Answer::Never(_) => failed(ErrorName::PrerequisiteError, why),
-                }
-            }
+            Ok(answered) => match judge(answered.status) {
+                Answer::Taken => Ok(()),
+                // Whatever else it answers may be about this notice alone.
+                Answer::Later | Answer::Never(_) => failed(
+                    ErrorName::DependencyUnavailable,
+                    format!("{} answered {}", admitted.host(), answered.status),
+                    answered.status == TOO_MANY,
+                ),
+            },
             Err(why) => failed(
                 ErrorName::DependencyUnavailable,
                 format!("{}: {why}", admitted.host()),
+                true,
             ),
         }
     }

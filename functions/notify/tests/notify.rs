@@ -13,6 +13,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_sdk_secretsmanager::operation::get_secret_value as secret;
 use aws_sdk_sns::operation::publish;
@@ -209,7 +210,7 @@ async fn a_chat_that_is_down_keeps_nobody_from_hearing_and_hears_later() {
 
 #[tokio::test]
 async fn a_chat_that_is_down_is_asked_once_in_a_batch() {
-    let stage = Stage::new(&[503, 200], &[200]);
+    let stage = Stage::new(&[429, 200], &[200]);
     let all = ["e-1", "e-2", "e-3"].map(|id| event(id, EventType::MigrationFailed));
     let back = stage.take(&all).await;
     assert_eq!(back, ["message-0", "message-1", "message-2"]);
@@ -217,10 +218,26 @@ async fn a_chat_that_is_down_is_asked_once_in_a_batch() {
     assert!(stage.take(&all).await.is_empty());
     assert_eq!((stage.mails().len(), stage.chatted()), (3, [4, 3]));
 
+    // So is one that gives no answer.
+    let stage = Stage::new(&[200], &[200]);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", silent.local_addr().unwrap());
+    let mut deps = stage.deps.clone();
+    let guard = Guard::new(vec![origin.clone()]).only(vec![]);
+    deps.guard = guard.within(Duration::from_millis(100));
+    *stage.secret.lock().unwrap() = json!({ "slack": [origin] }).to_string();
+    let answer = handle(&deps, batch(&all), invocation("request-1")).await;
+    assert_eq!(sent_back(&answer.unwrap()).len(), 3);
+    silent.set_nonblocking(true).unwrap();
+    let asked = std::iter::from_fn(|| silent.accept().ok()).count();
+    assert_eq!((stage.mails().len(), asked), (3, 1));
+
     // One that does not like a notice may like the next one.
-    let stage = Stage::new(&[400, 200], &[200]);
-    assert_eq!(stage.take(&all).await, ["message-0"]);
-    assert_eq!((stage.mails().len(), stage.chatted()), (3, [3, 3]));
+    for dislike in [400, 500] {
+        let stage = Stage::new(&[dislike, 200], &[200]);
+        assert_eq!(stage.take(&all).await, ["message-0"]);
+        assert_eq!((stage.mails().len(), stage.chatted()), (3, [3, 3]));
+    }
 }
 
 #[tokio::test]
