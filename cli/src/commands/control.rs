@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::error::{CliError, Exit};
 use crate::output::text::clean;
 use crate::output::{print, print_json};
-use crate::target::{Operators, Records, Reply, TargetArgs};
+use crate::target::{Operators, Records, Reply, TargetArgs, name};
 
 /// How many orders are under way at once.
 const AT_ONCE: usize = 8;
@@ -25,7 +25,7 @@ pub struct Which {
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// Every migration of the wave to which the order applies now.
-    #[arg(long, value_name = "WAVE", required_unless_present = "ids")]
+    #[arg(long, value_name = "WAVE", value_parser = name, required_unless_present = "ids")]
     wave: Option<String>,
     /// Those of the wave that are left out.
     #[arg(long, value_name = "ID", requires = "wave")]
@@ -34,7 +34,7 @@ pub struct Which {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     /// The tenant.
-    #[arg(long, default_value = landfall_domain::request::DEFAULT_TENANT)]
+    #[arg(long, default_value = landfall_domain::request::DEFAULT_TENANT, value_parser = name)]
     tenant: String,
     /// Print JSON.
     #[arg(long)]
@@ -160,7 +160,7 @@ impl Order {
             Self::Retry => "begins again",
             Self::Release => "is released; submit it again, or retry it",
             Self::Rollback => {
-                "rollback ordered; landfall status tells whether people are asked first"
+                "rollback ordered; landfall status tells how far it is, and whether people are asked first"
             }
         }
     }
@@ -375,6 +375,13 @@ impl Which {
             .by_wave(&self.tenant, wave, None)
             .await
             .map_err(|error| CliError::of_call(&error, records.advice))?;
+        if of_wave.is_empty() {
+            return Err(CliError::new(
+                format!("there is no migration in the wave {}", clean(wave)),
+                "Check the wave and --tenant; `landfall watch` shows what is on its way.",
+            )
+            .exit(Exit::Unknown));
+        }
         if let Some(stranger) = self
             .ids
             .iter()

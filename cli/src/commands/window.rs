@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::error::{CliError, Exit};
 use crate::output::text::clean;
 use crate::output::{print, print_json};
-use crate::target::{Operators, Records, Reply, TargetArgs};
+use crate::target::{Operators, Records, Reply, TargetArgs, name};
 
 /// `landfall window`.
 #[derive(Args, Debug)]
@@ -38,10 +38,10 @@ enum What {
 #[expect(clippy::struct_field_names, reason = "the names of the options")]
 struct Wave {
     /// The wave.
-    #[arg(long, value_name = "WAVE")]
+    #[arg(long, value_name = "WAVE", value_parser = name)]
     wave: String,
     /// The tenant.
-    #[arg(long, default_value = DEFAULT_TENANT)]
+    #[arg(long, default_value = DEFAULT_TENANT, value_parser = name)]
     tenant: String,
     #[command(flatten)]
     target: TargetArgs,
@@ -98,11 +98,14 @@ pub async fn run(args: &WindowArgs, root: &Path) -> Result<Exit, CliError> {
             };
             let found = faults(&window, "");
             if !found.is_empty() {
-                let lines = found.iter().map(|it| clean(&it.message));
-                let remedies = found.iter().map(|it| it.remedy.as_str());
+                let lines = found
+                    .iter()
+                    .map(|it| format!("{}: {}", flag(&it.pointer), clean(&it.message)));
+                let mut remedies: Vec<_> = found.iter().map(|it| it.remedy.as_str()).collect();
+                remedies.dedup();
                 return Err(CliError::new(
                     lines.collect::<Vec<_>>().join("\n"),
-                    remedies.collect::<Vec<_>>().join(" "),
+                    remedies.join(" "),
                 )
                 .exit(Exit::Invalid));
             }
@@ -115,6 +118,19 @@ pub async fn run(args: &WindowArgs, root: &Path) -> Result<Exit, CliError> {
         }
         What::Show(show) => self::show(show, root).await,
     }
+}
+
+/// The flag that gives a member of a window.
+fn flag(pointer: &str) -> String {
+    let name = pointer.trim_start_matches('/');
+    let mut flag = String::from("--");
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            flag.push('-');
+        }
+        flag.push(c.to_ascii_lowercase());
+    }
+    flag
 }
 
 async fn send(wave: &Wave, mut order: Value, root: &Path) -> Result<Exit, CliError> {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use landfall_domain::Status;
+use landfall_domain::text::steers;
 
 /// A duration at the precision a person wants: `42s`, `3m 05s`, `2h 07m`, `3d 04h`.
 pub fn duration(seconds: i64) -> String {
@@ -40,12 +41,6 @@ pub fn clean(text: &str) -> String {
     text.chars()
         .map(|c| if steers(c) { ' ' } else { c })
         .collect()
-}
-
-/// Whether a character moves, hides or turns round what is around it: controls, and Unicode's marks for direction.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The text in lines of at most so many characters, broken between words; a word that is longer than a line is broken

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use landfall_common::state::{HistoryEntry, Rejection, verify_history};
-use landfall_domain::gate::ApprovalRule;
+use landfall_domain::control::Order;
+use landfall_domain::gate::{Answer, ApprovalRule};
 use landfall_domain::outage::Outage;
 use landfall_domain::{EventType, MigrationRecord, finalize};
 
@@ -130,7 +131,7 @@ impl Story {
             }
             out.push_str(&clean(&line));
             out.push('\n');
-            for asked in asked(entry) {
+            for asked in asked(entry).into_iter().chain(said(entry)) {
                 let _ = writeln!(out, "            {}", clean(&asked));
             }
         }
@@ -155,6 +156,20 @@ fn asked(entry: &HistoryEntry) -> Vec<String> {
         format!("wanted: {} of {}{until}", rule.count, names.join(", "))
     };
     rules.iter().map(line).collect()
+}
+
+/// Who ordered or answered what an entry tells, and why.
+fn said(entry: &HistoryEntry) -> Option<String> {
+    let evidence = entry.detail.evidence.as_ref()?;
+    if let Ok(answer) = serde_json::from_value::<Answer>(evidence["answer"].clone()) {
+        let word = if answer.approve { "agreed" } else { "refused" };
+        let change = answer
+            .change_reference
+            .map_or_else(String::new, |it| format!(" ({it})"));
+        return Some(format!("{} {word}{change}: {}", answer.by, answer.reason));
+    }
+    let order = serde_json::from_value::<Order>(evidence["order"].clone()).ok()?;
+    Some(format!("by {}: {}", order.by, order.reason))
 }
 
 #[cfg(test)]
@@ -248,6 +263,34 @@ mod tests {
             By hand, in this order:\n    1. In MGN, revert the lifecycle.\n\
             \nTimeline";
         assert!(text.contains(wanted), "{text}");
+    }
+
+    #[test]
+    fn an_entry_that_a_person_made_says_who_and_why() {
+        let by = "arn:aws:iam::123456789012:user/ann";
+        let order = json!({"order": {"by": by, "reason": "the link is down", "at": "2026-01-01T00:00:00Z"}});
+        let answer = |approve: bool, change: serde_json::Value| {
+            json!({"gate": "cutover", "answer": {
+                "by": by, "approve": approve, "reason": "all is well", "changeReference": change, "at": "2026-01-01T00:00:00Z",
+            }})
+        };
+        for (evidence, wanted) in [
+            (order, format!("by {by}: the link is down")),
+            (
+                answer(true, json!("CHG1")),
+                format!("{by} agreed (CHG1): all is well"),
+            ),
+            (
+                answer(false, json!(null)),
+                format!("{by} refused: all is well"),
+            ),
+        ] {
+            let mut story = story();
+            story.history[2].detail.evidence = Some(evidence);
+            let text = story.text(Timestamp::UNIX_EPOCH, Palette::OFF);
+            let line = format!("HTTP_STATUS\n            {wanted}\n");
+            assert!(text.contains(&line), "{text}");
+        }
     }
 
     #[test]

@@ -175,6 +175,30 @@ async fn a_command_line_that_could_do_harm_is_refused_before_anything_is_sent() 
         ),
         (&["rollback", "mig-1", "--plan", "--emergency"], "--plan"),
         (&["rollback", "mig-1"], "--reason"),
+        (&["pause", "--wave", "wave 3", "--reason", "why"], "--wave"),
+        (
+            &[
+                "window", "clear", "--wave", "w", "--tenant", "../x", "--reason", "why",
+            ],
+            "--tenant",
+        ),
+        (
+            &[
+                "window",
+                "set",
+                "--wave",
+                "w",
+                "--start",
+                "tonight",
+                "--end",
+                "2026-11-28T22:00",
+                "--time-zone",
+                "Mars",
+                "--reason",
+                "why",
+            ],
+            "--start: \"tonight\"",
+        ),
     ] {
         let ended = landfall(&aws, arguments).await;
         assert_eq!(ended.code, Some(2), "{arguments:?}");
@@ -199,4 +223,34 @@ async fn a_command_line_that_could_do_harm_is_refused_before_anything_is_sent() 
     assert_eq!(ended.code, Some(0));
     assert!(ended.stderr.contains("EMERGENCY"), "{}", ended.stderr);
     assert_eq!(aws.seen()[0].body["emergency"], true);
+}
+
+#[tokio::test]
+async fn a_wave_that_nobody_knows_is_no_quiet_one() {
+    let nothing = json!({ "Items": [], "Count": 0, "ScannedCount": 0 });
+    let aws = Aws::new(move |_: Seen| {
+        let answer = support::json(200, &[], &nothing);
+        async { answer }
+    })
+    .await;
+    let order = ["pause", "--wave", "nowave", "--reason", "why not"];
+    let api = format!("{}/api", aws.url);
+    let target = [
+        "--operator-api",
+        &api,
+        "--table",
+        "t",
+        "--region",
+        "eu-central-1",
+    ];
+    let ended = Folder::new()
+        .landfall(
+            &[order.as_slice(), &target].concat(),
+            &[("AWS_ENDPOINT_URL", &aws.url)],
+        )
+        .await;
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    for part in ["no migration in the wave nowave", "help: Check the wave"] {
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
 }

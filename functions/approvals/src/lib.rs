@@ -115,7 +115,8 @@ async fn note(
             "MIGRATION_UNKNOWN",
             "/migrationId",
             format!("there is no migration {key}"),
-        ));
+        )
+        .remedy(caller::UNKNOWN));
     };
     telemetry::identify(&record);
     let rules = deps.gates.rules.of(&record.request, gate);

@@ -116,7 +116,8 @@ async fn carry_out(
         tries += 1;
         let Some(record) = deps.journal.store.get(&key).await? else {
             let text = format!("there is no migration {key}");
-            return Err(Refusal::new(404, "MIGRATION_UNKNOWN", "/migrationId", text));
+            return Err(Refusal::new(404, "MIGRATION_UNKNOWN", "/migrationId", text)
+                .remedy(caller::UNKNOWN));
         };
         telemetry::identify(&record);
         match Box::pin(task.run(record)).await? {

@@ -53,11 +53,15 @@ pub(crate) async fn carry_out(
     let invalid = |pointer: &str, text: String| Refusal::new(400, "ORDER_INVALID", pointer, text);
     let body: Body = caller::order(body)?;
     let tenant = body.tenant_id.as_deref().unwrap_or(DEFAULT_TENANT);
-    for (pointer, name) in [("/wave", &*body.wave), ("/tenantId", tenant)] {
+    for (what, pointer, name) in [
+        ("wave", "/wave", &*body.wave),
+        ("tenant", "/tenantId", tenant),
+    ] {
         if !is_id(name) {
+            let start: String = name.chars().take(128).collect();
             let text = format!(
-                "no migration can have {name:?}: it is 1 to 128 letters, digits, dots, hyphens and underscores, and begins with \
-                 a letter or a digit"
+                "no migration can have the {what} {start:?}: it is 1 to 128 letters, digits, dots, hyphens and underscores, and begins \
+                 with a letter or a digit"
             );
             return Err(invalid(pointer, text));
         }

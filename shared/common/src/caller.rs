@@ -7,6 +7,7 @@
 //! "Control access to HTTP APIs with IAM authorization".
 
 use landfall_domain::gate::Caller;
+use landfall_domain::text::steers;
 use landfall_domain::{Finding, StageError};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -102,6 +103,9 @@ pub fn order<T: DeserializeOwned>(body: Value) -> Result<T, Refusal> {
     })
 }
 
+/// What to do about `MIGRATION_UNKNOWN`.
+pub const UNKNOWN: &str = "Check the ID and the tenant; `landfall watch` shows what is on its way.";
+
 /// The longest reason, in characters.
 const REASON: usize = 512;
 
@@ -115,16 +119,18 @@ pub fn words(pointer: &str, text: &str) -> Result<String, Refusal> {
         "is too short to tell anybody anything"
     } else if text.chars().count() > REASON {
         "is longer than 512 characters"
-    } else if text.chars().any(char::is_control) {
-        "has control characters or several lines"
+    } else if text.chars().any(steers) {
+        "has control or formatting characters, or several lines"
     } else {
         return Ok(text.to_owned());
     };
     let name = pointer.trim_start_matches('/');
-    Err(
-        Refusal::new(400, "REASON_INVALID", pointer, format!("{name} {fault}"))
-            .remedy("Say in one line why: it stands in the history for good."),
-    )
+    let remedy = if name == "reason" {
+        "Say in one line why: it stands in the history for good."
+    } else {
+        "Give it in one line of 3 to 512 characters: it stands in the history for good."
+    };
+    Err(Refusal::new(400, "REASON_INVALID", pointer, format!("{name} {fault}")).remedy(remedy))
 }
 
 /// The event's answer, as the API wants it.
@@ -193,7 +199,14 @@ mod tests {
             words("/reason", "  CHG1 is in place ").unwrap(),
             "CHG1 is in place"
         );
-        for text in ["", "  ", "ok", "two\nlines", &"x".repeat(513)] {
+        for text in [
+            "",
+            "  ",
+            "ok",
+            "two\nlines",
+            "\u{202e}turned round",
+            &"x".repeat(513),
+        ] {
             let refusal = words("/reason", text).unwrap_err();
             assert_eq!(
                 (refusal.status, refusal.finding.pointer.as_str()),

@@ -34,6 +34,7 @@ pub mod schema;
 pub mod soak;
 pub mod start;
 pub mod status;
+pub mod text;
 mod warnings;
 pub mod webhook;
 

@@ -44,11 +44,16 @@ impl Opening {
     /// Everything that is wrong with it.
     pub fn of(window: &Window) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let mut keep = |read: Result<_, Fault>| read.map_err(|fault| faults.push(fault)).ok();
-        let start = keep(local_time("start", &window.start));
-        let end = keep(local_time("end", &window.end));
-        let zone = zone(&window.time_zone).map_err(|fault| faults.push(fault));
-        let (Some(start), Some(end), Ok(zone)) = (start, end, zone) else {
+        let start = keep(local_time("start", &window.start), &mut faults);
+        let end = keep(local_time("end", &window.end), &mut faults);
+        let zone = keep(zone(&window.time_zone), &mut faults);
+        let Some(start) = start else {
+            return Err(faults);
+        };
+        // Read even where the zone is not known: everything wrong is told at once.
+        let any = zone.clone().unwrap_or(TimeZone::UTC);
+        let recurrence = keep(recurrence(window, start, &any), &mut faults);
+        let Some(end) = end else {
             return Err(faults);
         };
         if end <= start {
@@ -60,14 +65,24 @@ impl Opening {
                 remedy: "Give the end with its own date: a window over midnight ends on the next day.",
             });
         }
-        let recurrence = recurrence(window, start, &zone).map_err(|fault| faults.push(fault));
         let length = start.until((Unit::Day, end)).unwrap_or_default();
-        match recurrence {
-            Ok(recurrence) if faults.is_empty() => Ok(Self {
-                zone,
-                recurrence,
-                length,
-            }),
+        match (zone, recurrence) {
+            (Some(zone), Some(recurrence)) if faults.is_empty() => {
+                if let Some(again) = overlap(&recurrence, start, length) {
+                    return Err(vec![Fault {
+                        member: "end",
+                        problem: format!("the window opens again at {again}, before it has shut"),
+                        found: window.end.clone(),
+                        wanted: "a time before it opens again",
+                        remedy: "Give the end of one opening; how often it comes is said by recurrence.",
+                    }]);
+                }
+                Ok(Self {
+                    zone,
+                    recurrence,
+                    length,
+                })
+            }
             _ => Err(faults),
         }
     }
@@ -103,6 +118,19 @@ impl Opening {
             .to_duration(jiff::SpanRelativeTo::days_are_24_hours());
         length.unwrap_or_default()
     }
+}
+
+fn keep<T>(read: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {
+    read.map_err(|fault| faults.push(fault)).ok()
+}
+
+/// When a window opens again before it has shut, if it ever does in the first year.
+fn overlap(recurrence: &Recurrence, start: DateTime, length: jiff::Span) -> Option<DateTime> {
+    let year = start.checked_add(jiff::Span::new().days(366)).ok()?;
+    let starts: Vec<DateTime> = recurrence.starts(year).collect();
+    let mut pairs = starts.windows(2);
+    let overlaps = |pair: &&[DateTime]| pair[0].checked_add(length).is_ok_and(|end| pair[1] < end);
+    pairs.find(overlaps).map(|pair| pair[1])
 }
 
 /// The instant of a local time: after a gap as long as the time is into it, and the first of two.

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::event::{Detail, EventType};
 use crate::request::DEFAULT_TENANT;
+use crate::text::steers;
 
 pub use render::{Mail, mail, slack, teams};
 
@@ -142,10 +143,6 @@ fn shell(word: &str) -> String {
 
 /// Foreign text in one line, without what could steer a reader's screen, and not too long.
 fn clean(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
     let mut clean: String = text
         .chars()
         .take(LONGEST)

@@ -236,6 +236,28 @@ fn each_fault_names_its_member_and_the_problem() {
             },
             &[("timeZone", "no time zone")],
         ),
+        (
+            Window {
+                time_zone: "Mars/Olympus".into(),
+                ..rule("FREQ=HOURLY")
+            },
+            &[("timeZone", "Mars/Olympus"), ("recurrence", "HOURLY")],
+        ),
+        // A month that was mistyped.
+        (
+            Window {
+                end: "2026-12-29T04:00".into(),
+                ..rule("FREQ=DAILY")
+            },
+            &[("end", "opens again at 2026-11-29T22:00:00, before")],
+        ),
+        (
+            Window {
+                end: "2026-11-29T23:00".into(),
+                ..rule("FREQ=WEEKLY;BYDAY=SA,SU")
+            },
+            &[("end", "opens again at 2026-11-29T22:00:00")],
+        ),
         (rule(""), &[("recurrence", "NAME=VALUE")]),
         (rule("RRULE:FREQ=WEEKLY"), &[("recurrence", "':'")]),
         (rule("FREQ=WEEKLY\nFREQ=DAILY"), &[("recurrence", "'\\n'")]),
