@@ -370,7 +370,7 @@ variable "approvals" {
   validation {
     condition = alltrue([
       for rule in flatten(values(var.approvals)) :
-      (rule.escalateAfterSeconds == null) == (rule.escalateTo == null) &&
+      (rule.escalateAfterSeconds != null) == (length(coalesce(rule.escalateTo, [])) > 0) &&
       coalesce(rule.escalateAfterSeconds, 1) >= 1 && coalesce(rule.escalateAfterSeconds, 1) < coalesce(rule.deadlineSeconds, 86400)
     ])
     error_message = "A rule of approvals that names escalateTo needs escalateAfterSeconds, less than its deadlineSeconds (86400 where it has none), and the other way round."

@@ -329,7 +329,7 @@ async fn others_are_asked_when_nobody_answers() {
         Person::new(&stack, &run, "carol").await,
     );
     let rules = json!([{
-        "gate": "cutover", "approvers": [&ann.arn], "escalateAfterSeconds": 15, "escalateTo": [&carol.arn],
+        "gate": "cutover", "approvers": [&ann.arn], "escalateAfterSeconds": 30, "escalateTo": [&carol.arn],
     }]);
     let waking = account::wake(&stack);
     let migration = submitted(&stack, Source::new(&stack, &run, "escalated"), rules).await;

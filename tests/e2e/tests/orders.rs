@@ -29,7 +29,7 @@ async fn a_paused_migration_begins_nothing_until_it_is_resumed() {
     let (stack, run) = (Stack::load().await, unique());
     let op = Person::new(&stack, &run, "op").await;
     let waking = account::wake(&stack);
-    let source = Source::new(&stack, &run, "paused").machine("replicationSeconds", 1200);
+    let source = Source::new(&stack, &run, "paused").machine("replicationSeconds", 2400);
     let migration = submitted(&stack, &source).await;
     let id = migration.key.migration_id.as_str();
     let replicates = |it: &MigrationRecord| it.status == Status::Replicating;

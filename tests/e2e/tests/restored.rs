@@ -269,7 +269,7 @@ async fn stopped(scene: &Scene, played: &Played<'_>, operator: &Person) {
             let first = if record.status.is_end() {
                 None
             } else {
-                Some(order(false).await)
+                Some(order(case.asks()).await)
             };
             let history = migration.history().await;
             let mut frozen = history.iter().rev();

@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_mins(4);
 const PARAMETER: &str = "/landfall/freeze-calendar";
 
 async fn submitted(stack: &Stack, source: &Source) -> Migration {
-    // Beside the suite in which the workflow's waits pass in no time, a target would not be given time to start.
+    // Whoever runs the night on the same stack makes the workflow's waits pass in no time: a target needs time to start.
     let mut checks = source.request["healthChecks"].clone();
     checks[0]["attempts"] = 20.into();
     checks[0]["intervalSeconds"] = 1.into();
