@@ -19,7 +19,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 TARGET = pathlib.Path(os.environ["CARGO_TARGET_DIR"])
 LANDFALL = TARGET / "debug/landfall"
 LOGS = TARGET / "test-logs"
-UP = [LANDFALL, "up", "--scale", os.environ.get("SCALE", "120")]
+# Once more from nothing where it fails: the emulator has lost an answer while it was deployed to (a 409 to the repeated call).
+UP = ["sh", "-c", '"$0" up "$@" || { "$0" down && "$0" up "$@"; }', LANDFALL, "--scale", os.environ.get("SCALE", "120")]
 # The stacks, by what LANDFALL_STACK says: the usual one, and one beside it.
 FIRST, SECOND = "", "second"
 # Every cargo invocation is one for all crates: a narrower one would build the AWS crates again with other features.
