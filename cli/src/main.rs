@@ -21,7 +21,8 @@ Examples:
   landfall rollback mig-12345 --plan               what a rollback of it would do
 
 Which deployment: the flags --queue-url, --table, --validate-function and --region; else LANDFALL_REQUEST_QUEUE_URL,
-LANDFALL_TABLE and LANDFALL_VALIDATE_FUNCTION; else the local stack of this folder or one above it (.landfall/stack.json; with LANDFALL_STACK=NAME .landfall-NAME/stack.json and nothing else); else `terraform output` of ./terraform.
+LANDFALL_TABLE and LANDFALL_VALIDATE_FUNCTION; else the local stack of this folder or one above it (.landfall/stack.json;
+with LANDFALL_STACK=NAME .landfall-NAME/stack.json and nothing else); else `terraform output` of ./terraform.
 A queue URL on this machine is a local stack's; a table or a function is where AWS_ENDPOINT_URL says.
 
 Exit codes:

@@ -118,7 +118,7 @@ pub enum StackError {
     },
     /// Something that no `up` has made stands where a stack's folder would be.
     #[error(
-        "{} is not the folder of a local stack: `landfall up` has not made it; it is left alone",
+        "{} is not the folder of a local stack: `landfall up` has not made it. Move it away, or name another stack in LANDFALL_STACK",
         path.display()
     )]
     Foreign {

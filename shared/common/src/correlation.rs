@@ -1,5 +1,6 @@
 //! Correlation IDs: one ID from the message to the callback.
 
+use landfall_domain::request::is_id;
 use serde_json::Value;
 
 /// The name of the SQS message attribute and of the JSON member.
@@ -20,7 +21,7 @@ pub fn choose(attribute: Option<&str>, body: Option<&str>) -> String {
     [attribute, body]
         .into_iter()
         .flatten()
-        .find(|id| is_usable(id))
+        .find(|id| is_id(id))
         .map_or_else(generate, str::to_owned)
 }
 
@@ -30,15 +31,7 @@ pub fn of_event(event: &Value) -> Option<&str> {
         .get(NAME)
         .or_else(|| event.get("detail").and_then(|detail| detail.get(NAME)))
         .and_then(Value::as_str)
-        .filter(|id| is_usable(id))
-}
-
-fn is_usable(id: &str) -> bool {
-    id.len() <= 128
-        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && id
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        .filter(|id| is_id(id))
 }
 
 #[cfg(test)]

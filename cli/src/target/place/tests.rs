@@ -1,11 +1,6 @@
 use super::*;
 use crate::stack::Pids;
 
-const NOTHING: Surroundings<'_> = Surroundings {
-    endpoint: None,
-    stack: None,
-};
-
 fn stack() -> StackInfo {
     StackInfo {
         ministack_url: "http://127.0.0.1:4566".to_owned(),
@@ -37,7 +32,13 @@ fn a_flag_wins_and_means_aws() {
         table: Some("mine".to_owned()),
         ..TargetArgs::default()
     };
-    let place = find(Resource::Table, &args, Path::new("/"), NOTHING).unwrap();
+    let place = find(
+        Resource::Table,
+        &args,
+        Path::new("/"),
+        Surroundings::default(),
+    )
+    .unwrap();
     assert_eq!((place.value.as_str(), place.endpoint), ("mine", None));
     let aws = "https://sqs.eu-central-1.amazonaws.com/123456789012/requests";
     let place = given(Resource::RequestQueue, aws, None, Some(aws), Some(&stack()));
@@ -133,7 +134,13 @@ fn the_function_s_name_follows_from_those_of_its_deployment() {
             queue_url: Some(queue.to_owned()),
             region: None,
         };
-        find(Resource::Validator, &args, Path::new("/"), NOTHING).map(|place| place.value)
+        find(
+            Resource::Validator,
+            &args,
+            Path::new("/"),
+            Surroundings::default(),
+        )
+        .map(|place| place.value)
     };
     let queue = "https://sqs.eu-central-1.amazonaws.com/123456789012/b-requests";
     assert_eq!(find("mine", "a-migrations", queue).unwrap(), "mine");
@@ -201,7 +208,7 @@ fn nothing_known_names_every_way_to_make_it_known() {
         Resource::RequestQueue,
         &TargetArgs::default(),
         &folder,
-        NOTHING,
+        Surroundings::default(),
     )
     .unwrap_err();
     for way in [

@@ -67,24 +67,27 @@ impl Opening {
         }
         let length = start.until((Unit::Day, end)).unwrap_or_default();
         match (zone, recurrence) {
-            (Some(zone), Some(recurrence)) if faults.is_empty() => {
-                if let Some(again) = overlap(&recurrence, start, length) {
-                    return Err(vec![Fault {
-                        member: "end",
-                        problem: format!("the window opens again at {again}, before it has shut"),
-                        found: window.end.clone(),
-                        wanted: "a time before it opens again",
-                        remedy: "Give the end of one opening; how often it comes is said by recurrence.",
-                    }]);
-                }
-                Ok(Self {
-                    zone,
-                    recurrence,
-                    length,
-                })
-            }
+            (Some(zone), Some(recurrence)) if faults.is_empty() => Ok(Self {
+                zone,
+                recurrence,
+                length,
+            }),
             _ => Err(faults),
         }
+    }
+
+    /// When it opens again before it has shut, if it ever does in the first year.
+    fn overlap(&self) -> Option<DateTime> {
+        let first = self.recurrence.starts(DateTime::MAX).next()?;
+        let year = first.checked_add(jiff::Span::new().days(366)).ok()?;
+        let starts: Vec<DateTime> = self.recurrence.starts(year).collect();
+        let mut pairs = starts.windows(2);
+        let overlaps = |pair: &&[DateTime]| {
+            pair[0]
+                .checked_add(self.length)
+                .is_ok_and(|end| pair[1] < end)
+        };
+        pairs.find(overlaps).map(|pair| pair[1])
     }
 
     /// When it is open, as far as that touches a stretch of time; each opening whole.
@@ -122,15 +125,6 @@ impl Opening {
 
 fn keep<T>(read: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {
     read.map_err(|fault| faults.push(fault)).ok()
-}
-
-/// When a window opens again before it has shut, if it ever does in the first year.
-fn overlap(recurrence: &Recurrence, start: DateTime, length: jiff::Span) -> Option<DateTime> {
-    let year = start.checked_add(jiff::Span::new().days(366)).ok()?;
-    let starts: Vec<DateTime> = recurrence.starts(year).collect();
-    let mut pairs = starts.windows(2);
-    let overlaps = |pair: &&[DateTime]| pair[0].checked_add(length).is_ok_and(|end| pair[1] < end);
-    pairs.find(overlaps).map(|pair| pair[1])
 }
 
 /// The instant of a local time: after a gap as long as the time is into it, and the first of two.
@@ -199,9 +193,22 @@ fn zone(name: &str) -> Result<TimeZone, Fault> {
     })
 }
 
-/// What is wrong with a window, as findings at a JSON pointer.
+/// What is wrong with a window that somebody asks for, as findings at a JSON pointer. One that opens again before it has shut
+/// can be computed with, but is nobody's wish.
 pub fn faults(window: &Window, pointer: &str) -> Vec<Finding> {
-    let faults = Opening::of(window).err().unwrap_or_default();
+    let faults = match Opening::of(window) {
+        Err(faults) => faults,
+        Ok(opening) => {
+            let overlap = opening.overlap().map(|again| Fault {
+                member: "end",
+                problem: format!("the window opens again at {again}, before it has shut"),
+                found: window.end.clone(),
+                wanted: "a time before it opens again",
+                remedy: "Give the end of one opening; how often it comes is said by recurrence.",
+            });
+            overlap.into_iter().collect()
+        }
+    };
     let finding = |fault: Fault| {
         let pointer = format!("{pointer}/{}", fault.member);
         Finding::blocking("SCHEMA_INVALID", &pointer, format!("{}.", fault.problem))

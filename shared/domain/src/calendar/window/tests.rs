@@ -130,6 +130,18 @@ fn openings_that_touch_are_one() {
     assert!(span.to > at("2027-11-01T00:00:00Z"), "{span:?}");
 }
 
+/// A migration may have been accepted with one, and must not be told that it never opens.
+#[test]
+fn one_that_opens_again_before_it_has_shut_is_refused_and_computed() {
+    let (start, end) = (NIGHT.0, "2026-12-02T04:00");
+    let asked = window(start, end, "UTC", Some("FREQ=DAILY;COUNT=3"));
+    let found = faults(&asked, "/policy/window");
+    assert!(found[0].message.contains("opens again"), "{found:?}");
+    let opening = Opening::of(&asked).unwrap();
+    let expected = ["2026-11-28T22:00:00Z 2026-12-04T04:00:00Z"];
+    assert_eq!(next(&opening, "2026-11-21T12:00:00Z", 9), expected);
+}
+
 #[test]
 fn the_clock_may_change_while_it_is_open_or_as_it_opens() {
     let berlin = |start: &str, end: &str| opening(start, end, "Europe/Berlin", Some("FREQ=DAILY"));
