@@ -153,7 +153,7 @@ impl Order {
     const fn done(self) -> &'static str {
         match self {
             Self::Pause => "paused",
-            Self::Resume => "goes on",
+            Self::Resume => "is not paused",
             Self::Cancel => {
                 "is being cancelled: what was done is undone; landfall status tells whether people are asked first"
             }
@@ -218,7 +218,10 @@ pub async fn resume(args: &ResumeArgs, root: &Path) -> Result<Exit, CliError> {
         "tenantId": which.tenant, "order": Order::Resume.as_str(), "reason": which.reason, "pastWindow": true,
     });
     let held = |record: &MigrationRecord| record.status == Status::AwaitingWindow;
-    let told = |_: &Value| "goes on, whatever its window says".to_owned();
+    let told = |answer: &Value| {
+        let status = answer["status"].as_str().unwrap_or("an unknown status");
+        format!("passes its window and stands at {}", clean(status))
+    };
     send(which, "/orders", &body, held, told, root).await
 }
 
@@ -247,7 +250,11 @@ pub async fn give(
     if emergency {
         body["emergency"] = true.into();
     }
-    let told = |_: &Value| order.done().to_owned();
+    let told = |answer: &Value| match (order, answer["status"].as_str()) {
+        // Whatever else holds it: a window, people, a check.
+        (Order::Resume, Some(status)) => format!("is not paused and stands at {}", clean(status)),
+        _ => order.done().to_owned(),
+    };
     send(
         which,
         "/orders",

@@ -20,7 +20,7 @@ pub struct StatusArgs {
     /// The `migrationId` of the request.
     #[arg(value_name = "ID", required_unless_present = "wave")]
     id: Option<String>,
-    /// All migrations of this wave instead, with their outages and how long each phase took.
+    /// All migrations of this wave instead, with its window, their outages and how long each phase took.
     #[arg(long, value_name = "WAVE", conflicts_with = "id")]
     wave: Option<String>,
     /// The tenant.
@@ -43,11 +43,16 @@ pub async fn run(args: &StatusArgs, root: &Path) -> Result<Exit, CliError> {
 }
 
 async fn of_wave(args: &StatusArgs, name: &str, records: &Records) -> Result<Exit, CliError> {
-    let found = records.store.by_wave(&args.tenant, name, None).await;
-    let mut found = found.map_err(|error| CliError::of_call(&error, records.advice))?;
+    let store = &records.store;
+    let read = tokio::try_join!(
+        store.by_wave(&args.tenant, name, None),
+        store.wave_window(&args.tenant, name)
+    );
+    let (mut found, window) = read.map_err(|error| CliError::of_call(&error, records.advice))?;
     found.sort_by(|a, b| a.migration_id.cmp(&b.migration_id));
     let wave = Wave {
         name,
+        window: window.as_ref().and_then(|it| it.window.as_ref()),
         records: &found,
     };
     if args.json {

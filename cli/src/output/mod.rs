@@ -9,6 +9,7 @@ pub mod text;
 pub mod timeline;
 pub mod validation;
 pub mod wave;
+pub mod window;
 
 use std::io::Write as _;
 

@@ -4,17 +4,21 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use landfall_domain::outage::{Outage, Spread, WaveTimes};
+use landfall_domain::request::Window;
 use landfall_domain::{MigrationRecord, Status};
 
 use super::rows::Row;
 use super::table::{self, Cell};
 use super::text::{Palette, duration, moment};
+use super::window::words;
 
 /// The migrations of a wave, by ID.
 #[derive(Clone, Debug)]
 pub struct Wave<'a> {
     /// Its name.
     pub name: &'a str,
+    /// Its own window, if one is set.
+    pub window: Option<&'a Window>,
     /// Its migrations.
     pub records: &'a [MigrationRecord],
 }
@@ -30,6 +34,7 @@ impl Wave<'_> {
         });
         serde_json::json!({
             "wave": self.name,
+            "window": self.window,
             "migrations": migrations.collect::<Vec<_>>(),
             "times": WaveTimes::of(self.records),
         })
@@ -38,6 +43,9 @@ impl Wave<'_> {
     /// For people.
     pub fn text(&self, now: Timestamp, palette: Palette) -> String {
         let mut out = String::new();
+        if let Some(window) = self.window {
+            let _ = writeln!(out, "{}\n", words(self.name, Some(window), now));
+        }
         let rows = self.records.iter().map(|record| {
             let row = Row::of(record, now);
             let status = record.status.as_str();
@@ -147,11 +155,13 @@ mod tests {
     #[test]
     fn a_wave_reads_as_printed_here() {
         let records = records();
-        let wave = Wave {
+        let mut wave = Wave {
             name: "wave-1",
+            window: None,
             records: &records,
         };
-        let text = wave.text("2026-01-01T01:00:00Z".parse().unwrap(), Palette::OFF);
+        let now = "2026-01-01T01:00:00Z".parse().unwrap();
+        let text = wave.text(now, Palette::OFF);
         let lines: Vec<Vec<&str>> = text
             .lines()
             .map(|line| line.split_whitespace().collect())
@@ -165,6 +175,20 @@ mod tests {
         );
         assert_eq!(lines[8], ["PREPARING", "2", "900ms", "1s", "1s"]);
         assert_eq!(lines[9][..2], ["CUTTING_OVER", "2"]);
+        let window = Window {
+            start: "2026-01-02T22:00".into(),
+            end: "2026-01-03T04:00".into(),
+            time_zone: "Europe/Berlin".into(),
+            recurrence: None,
+        };
+        wave.window = Some(&window);
+        let with = wave.text(now, Palette::OFF);
+        let (window, rest) = with.split_once("\n\n").unwrap();
+        assert!(
+            window.contains("It opens at 2026-01-02 22:00 CET"),
+            "{window}"
+        );
+        assert_eq!(rest, text);
     }
 
     #[test]
@@ -172,9 +196,11 @@ mod tests {
         let records = records();
         let json = Wave {
             name: "wave-1",
+            window: None,
             records: &records,
         }
         .json();
+        assert_eq!(json["window"], serde_json::Value::Null);
         assert_eq!(json["migrations"][0]["outage"]["outageSeconds"], 240);
         assert_eq!(json["migrations"][2]["outage"], serde_json::Value::Null);
         assert_eq!(

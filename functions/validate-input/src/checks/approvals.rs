@@ -25,7 +25,7 @@ fn too_few(request: &MigrationRequest, rule: &ApprovalRule, path: &str) -> Optio
             "APPROVERS_TOO_FEW",
             &format!("{path}/approvers"),
             format!(
-                "the gate {} wants {} agreements, and {people} of those it names can give one.",
+                "the gate {} wants the agreement of {}, and {people} of those it names can give it.",
                 rule.gate.as_str(),
                 rule.count
             ),
