@@ -67,13 +67,12 @@ fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// Where nobody listens: a port that nobody is given who asks for a free one.
+const CLOSED: &str = "http://127.0.0.1:9";
+
 /// The function in an environment of its own, with credentials of nobody and no AWS to reach.
 fn command(name: &str, api: &str) -> Command {
     let mut command = Command::new(binary(name));
-    let closed = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
     command.env_clear().envs([
         ("AWS_LAMBDA_RUNTIME_API", api),
         ("AWS_LAMBDA_FUNCTION_NAME", name),
@@ -85,8 +84,8 @@ fn command(name: &str, api: &str) -> Command {
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_ENDPOINT_URL", CLOSED),
     ]);
-    command.env("AWS_ENDPOINT_URL", format!("http://{closed}"));
     command
 }
 
@@ -95,7 +94,7 @@ fn configured(name: &str, more: &[&str], api: &str) -> Command {
     command.env("LANDFALL_TABLE", "landfall-migrations");
     command.env("LANDFALL_BUS", "landfall");
     for variable in more {
-        command.env(variable, format!("http://{}/{variable}", "127.0.0.1:9"));
+        command.env(variable, format!("{CLOSED}/{variable}"));
     }
     command
 }

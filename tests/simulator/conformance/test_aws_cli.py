@@ -46,9 +46,11 @@ def test_one_server_from_the_first_command_to_the_archive(simulator, aws):
     assert aws("update-launch-configuration", *one, *changes)["targetInstanceTypeRightSizingMethod"] == "NONE"
     assert aws("get-replication-configuration", *one)["replicationServerInstanceType"] == "m5.large"
 
+    simulator.slow()
     test = aws("start-test", *many, "--tags", "wave=1")["job"]
     assert (test["initiatedBy"], test["tags"]) == ("START_TEST", {"wave": "1"})
     aws("start-test", *many, refused="ConflictException")
+    simulator.fast()
     launched = finished(aws, test)["participatingServers"][0]
     assert launched["launchStatus"] == "LAUNCHED"
     log = events(aws, test)

@@ -24,7 +24,7 @@ def log(mgn, job):
 
 @pytest.mark.parametrize("flags", [(), ("--switch", "timestampFormat=z")])
 def test_replication_from_the_first_step_to_ready(start, flags):
-    simulator = start("--scale", "1", *flags)
+    simulator = start("--scale", "0.001", *flags)
     mgn = simulator.client("mgn")
     server = simulator.seed("vm-1", replicated=False, agentInstalled=True)["vm-1"]
 

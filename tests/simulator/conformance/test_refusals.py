@@ -90,6 +90,7 @@ def test_unknown_servers(simulator, mgn):
 
 def test_one_busy_server_refuses_the_whole_batch(simulator, mgn):
     servers = simulator.seed("vm-1", "vm-2")
+    simulator.slow()
     mgn.start_test(sourceServerIDs=[servers["vm-1"]])
     response = refusal(mgn.start_test, sourceServerIDs=list(servers.values()))
     assert name(response) == "ConflictException"
@@ -121,8 +122,10 @@ def test_archiving_and_terminating_want_the_right_state(simulator, mgn):
     server = simulator.seed("vm-1")["vm-1"]
     assert name(refusal(mgn.mark_as_archived, sourceServerID=server)) == "ConflictException"
     assert name(refusal(mgn.finalize_cutover, sourceServerID=server)) == "ConflictException"
+    simulator.slow()
     job = mgn.start_test(sourceServerIDs=[server])["job"]["jobID"]
     assert name(refusal(mgn.delete_job, jobID=job)) == "ConflictException"
+    simulator.fast()
     eventually(lambda: mgn.describe_jobs(filters={"jobIDs": [job]})["items"][0]["status"] == "COMPLETED")
     assert name(refusal(mgn.terminate_target_instances, sourceServerIDs=[server])) == "ConflictException"
     mgn.delete_job(jobID=job)

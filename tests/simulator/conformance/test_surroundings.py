@@ -273,6 +273,7 @@ def test_cloud_migration_factory_wants_a_token_when_told_to(simulator):
 
 def test_the_control_plane_tells_what_was_called(simulator, mgn):
     server = simulator.seed("vm-1")["vm-1"]
+    simulator.slow()
     mgn.start_test(sourceServerIDs=[server])
     with pytest.raises(ClientError):
         mgn.start_test(sourceServerIDs=[server])

@@ -59,7 +59,7 @@ async fn ids(client: &Client) -> Vec<String> {
 
 #[tokio::test]
 async fn pages_and_typed_errors() {
-    let (_simulator, client) = start(7, 60.0).await;
+    let (_simulator, client) = start(7, 1.0).await;
     let ids = ids(&client).await;
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 7);
 

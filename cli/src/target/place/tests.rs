@@ -203,7 +203,8 @@ fn terraform_s_outputs_bring_their_region() {
 
 #[test]
 fn nothing_known_names_every_way_to_make_it_known() {
-    let folder = std::env::temp_dir();
+    let folder = std::env::temp_dir().join(format!("landfall-target-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&folder).unwrap();
     let error = find(
         Resource::RequestQueue,
         &TargetArgs::default(),
@@ -219,6 +220,7 @@ fn nothing_known_names_every_way_to_make_it_known() {
     ] {
         assert!(error.remedy.contains(way), "{way} is missing in: {error}");
     }
+    std::fs::remove_dir(&folder).unwrap();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The order of the night: what is noted when, what holds it, and what must be proved before its last step.
 
 use finalize_cutover::handle;
+use jiff::{SignedDuration, Timestamp};
 use landfall_domain::finalize::{self, State, Step};
 use landfall_domain::record::DnsValue;
 use landfall_domain::{ErrorName, MigrationRecord, Status};
@@ -104,36 +105,39 @@ async fn old_answers_of_dns_hold_the_power_off_until_they_expire() {
     stage.parts.world().names.insert(key, old);
     let held = stage.run(json!({})).await.unwrap();
     assert_eq!(held, json!({"status": "AWAITING_WINDOW", "held": true}));
-    {
+    let until: Timestamp = {
         let world = stage.parts.world();
         assert_eq!(world.event_types(), ["FinalizeStarted", "SwitchHeld"]);
         let (_, told) = &world.events[1];
         assert_eq!(told["reasonCode"], "DNS_TTL");
         assert_eq!(told["evidence"]["before"], "SOURCE_POWER_OFF");
         // From when Route 53 had the change on all its servers.
-        let until = told["evidence"]["until"].as_str().unwrap();
-        assert!(until.starts_with("2026-11-21T12:05:0"), "{until}");
+        let until: Timestamp = told["evidence"]["until"].as_str().unwrap().parse().unwrap();
+        let earliest = world::at("2026-11-21T12:05:00Z").now;
+        assert!(until >= earliest, "{until}");
         let record = world.record();
         assert_eq!(record.stage(), Status::Finalizing);
         assert_eq!(state(&record, Step::TargetSealed), Some(State::Done));
         assert_eq!(record.held.unwrap().code, "DNS_TTL");
         assert_eq!(world.power, "running");
-    }
+        until
+    };
     // The answer was lost: the second run changes nothing and says the same.
     stage.parts.world().calls.clear();
     assert_eq!(stage.run(json!({})).await.unwrap(), held);
     assert_eq!(stage.parts.world().calls, ["GetItem"]);
     let_through(&stage);
     for (now, over) in [
-        ("2026-11-21T12:04:59Z", false),
-        ("2026-11-21T12:05:10Z", true),
+        ("2026-11-21T12:04:59Z".to_owned(), false),
+        ((until + SignedDuration::from_secs(1)).to_string(), true),
     ] {
-        let mut answer = handle(&stage.deps, world::event(json!({})), world::at(now)).await;
+        let at = || world::at(&now);
+        let mut answer = handle(&stage.deps, world::event(json!({})), at()).await;
         while answer
             .as_ref()
             .is_err_and(|error| error.name.is_transient())
         {
-            answer = handle(&stage.deps, world::event(json!({})), world::at(now)).await;
+            answer = handle(&stage.deps, world::event(json!({})), at()).await;
         }
         assert_eq!(answer.unwrap()["held"], !over, "{now}");
         if !over {

@@ -197,7 +197,8 @@ async fn checks_are_tried_at_the_same_time_and_told_in_order() {
     let started = std::time::Instant::now();
     let error = stage.verify("test", 0).await.unwrap_err();
     let took = started.elapsed();
-    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+    // One after the other would take 21.
+    assert!(took < std::time::Duration::from_secs(20), "{took:?}");
     let pointers: Vec<_> = error.findings.iter().map(|f| f.pointer.clone()).collect();
     let wanted: Vec<_> = (0..20)
         .map(|index| format!("/healthChecks/{index}"))
