@@ -20,11 +20,16 @@ TARGET = pathlib.Path(os.environ["CARGO_TARGET_DIR"])
 LANDFALL = TARGET / "debug/landfall"
 LOGS = TARGET / "test-logs"
 # Once more from nothing where it fails: the emulator has lost an answer while it was deployed to (a 409 to the repeated call).
-UP = ["sh", "-c", '"$0" up "$@" || { "$0" down && "$0" up "$@"; }', LANDFALL, "--scale", os.environ.get("SCALE", "120")]
+UP = [
+    "sh", "-c", '"$0" up "$@" || { "$0" down && "$0" up "$@"; }', LANDFALL,
+    "--scale", os.environ.get("SCALE", "120"), "--ministack-port", "0", "--simulator-port", "0",
+]  # fmt: skip
 # The stacks, by what LANDFALL_STACK says: the usual one, and one beside it.
 FIRST, SECOND = "", "second"
 # Every cargo invocation is one for all crates: a narrower one would build the AWS crates again with other features.
 CARGO = ["cargo", "test", "--workspace", "--no-fail-fast"]
+# What asks it to stop.
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 SUITES = sorted(path.stem for path in (ROOT / "tests/e2e/tests").glob("*.rs"))
 
 started = time.monotonic()
@@ -126,14 +131,13 @@ def plan():
     stack = Part("stack", UP)
     # Cargo builds for one at a time; the stacks stand on what is built already.
     build = Part("build", [*CARGO, "--no-run"], after=[stack.built])
-    # On free ports: the first one has the usual ones.
-    second = Part("second stack", [*UP, "--ministack-port", "0", "--simulator-port", "0"], SECOND, needs=[stack])
+    second = Part("second stack", UP, SECOND, needs=[stack])
     terraform = make("terraform", needs=[stack])
     conformance = make("conformance", needs=[stack], after=[terraform.over])
     # What needs no stack takes a core for ten minutes, and gives way to everything else.
     unit = Part("unit", ["nice", "-n", "19", *CARGO, "--exclude", "landfall-e2e"], needs=[build])
 
-    mixed = suites("mixed", needs=[stack, build], after=[conformance.over])
+    mixed = suites("mixed", needs=[stack, build], after=[conformance.over, second.over])
     library = Part("library of e2e", [*CARGO, "--lib", "exposed::"], needs=[stack, build], after=[mixed.over])
     # Two suites replace the workflow of their stack, and run by themselves; one keeps to the clock on the wall for minutes, and
     # comes when nothing heavy is left.
@@ -163,7 +167,8 @@ def down(keep_logs):
 def main():
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
-    signal.signal(signal.SIGTERM, interrupt)
+    for one in ENDING:
+        signal.signal(one, interrupt)
     parts = plan()
     try:
         for part in parts:
@@ -171,6 +176,9 @@ def main():
         for part in parts:
             part.over.wait()
     except KeyboardInterrupt:
+        # Whoever is impatient, or a runner that asks more than once, must not leave a stack behind.
+        for one in ENDING:
+            signal.signal(one, signal.SIG_IGN)
         stopping.set()
         say("stopping")
         for part in parts:

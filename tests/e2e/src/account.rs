@@ -3,6 +3,7 @@
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::source::Source;
 use crate::{Stack, text};
@@ -101,6 +102,8 @@ pub fn wake(stack: &Stack) -> JoinHandle<()> {
     let events = stack.events.clone();
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
+        // Each tick is a sweep: what a stall has left out is not made up for at once.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let entry = PutEventsRequestEntry::builder()

@@ -53,6 +53,17 @@ impl Migration {
         .await
     }
 
+    /// Waits until nothing of it waits: a wait is closed after its workflow was told.
+    pub async fn waits_for_nothing(&self) {
+        let what = format!("{} without a wait", self.key);
+        poll(&what, async || {
+            let waits = self.stack.store.waits_of(&self.key).await;
+            let waits = waits.expect("waits");
+            waits.is_empty().then_some(()).ok_or(format!("{waits:?}"))
+        })
+        .await;
+    }
+
     /// Waits until its record is as it is wanted.
     pub async fn until(
         &self,

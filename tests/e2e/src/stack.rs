@@ -1,5 +1,8 @@
 //! The running local stack.
 
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
@@ -10,6 +13,8 @@ use serde_json::Value;
 use crate::account::Place;
 use crate::raw;
 
+/// How long an answer may take: one that never comes shall be told of, not waited for.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// What to say when there is nothing to test against.
 const NOT_RUNNING: &str = "run `landfall up` first (make e2e does)";
 
@@ -83,13 +88,15 @@ impl Stack {
         let content = std::fs::read(path).expect(NOT_RUNNING);
         let info: Info = serde_json::from_slice(&content)
             .expect("stack.json is of another version; run `landfall up` again");
-        let http = reqwest::Client::new();
+        let http = reqwest::Client::builder().timeout(PATIENCE);
+        let http = http.build().expect("a client");
         let health = http.get(format!("{}/_sim/health", info.simulator_url));
         health.send().await.expect(NOT_RUNNING);
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(info.region.clone()))
             .endpoint_url(&info.ministack_url)
             .credentials_provider(Credentials::new("test", "test", None, None, "local stack"))
+            .timeout_config(TimeoutConfig::builder().operation_timeout(PATIENCE).build())
             .load()
             .await;
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);

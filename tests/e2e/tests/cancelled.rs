@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use landfall_domain::gate::Gate;
+use landfall_domain::record::LaunchAction;
 use landfall_domain::{EventType, MigrationRecord, Status};
 use landfall_e2e::Migration;
 use landfall_e2e::breakpoint::Breakpoint;
@@ -172,6 +173,16 @@ async fn cancelled_in(scene: &Scene, phase: Phase, source: &Source) {
         let tested = |it: &MigrationRecord| it.done.test.is_some();
         migration.until(LONG, "was tested", tested).await;
         assert_eq!(op.order(stack, id, "pause").await.0, 200);
+    }
+    if name == "cuttingover" {
+        let test = |it: &MigrationRecord| it.done.launch(LaunchAction::Test).cloned();
+        let tested = |it: &MigrationRecord| test(it).is_some_and(|it| it.verified_at.is_some());
+        migration.until(LONG, "was tested", tested).await;
+        // However late it is met: a launch is over in seconds, and its check is not.
+        let never = json!({"neverPassesStatus": true});
+        stack
+            .post(&format!("servers/{}", source.vm()), &never)
+            .await;
     }
     migration.until(LONG, name, |it| phase.is_met(it)).await;
     if let Kept::UntilOrdered(operation) | Kept::UntilEnded(operation) = kept {

@@ -295,8 +295,7 @@ async fn a_rollback_that_nobody_agrees_to_in_time_undoes_nothing() {
         (status, &said["finding"]["code"]),
         (409, &json!("GATE_DECIDED"))
     );
-    let waits = stack.store.waits_of(&migration.key).await;
-    assert_eq!(waits.expect("waits").len(), 0);
+    migration.waits_for_nothing().await;
     migration.states("FAILED").await;
 }
 

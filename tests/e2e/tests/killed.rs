@@ -97,7 +97,7 @@ async fn a_worker_that_dies_loses_nothing_and_doubles_nothing() {
     let ann = Person::new(&stack, &run, "ann").await;
     let chats = Chats::open(&stack, &run, [200, 200]).await;
     let asks = json!({"approvals": [{"gate": "cutover", "approvers": [&ann.arn]}]});
-    let sources: Vec<_> = ["one", "two", "three", "four", "unhealthy"]
+    let sources: Vec<_> = ["one", "two", "three", "four", "unhealthy", "ill"]
         .into_iter()
         .map(|name| {
             let source = Source::new(&stack, &run, name);
@@ -105,7 +105,8 @@ async fn a_worker_that_dies_loses_nothing_and_doubles_nothing() {
                 "one" => source
                     .machine("healthy", true)
                     .request("policy", asks.clone()),
-                _ => source.machine("healthy", name != "unhealthy"),
+                // Two, so that rollbacks there are enough to be killed in.
+                _ => source.machine("healthy", !matches!(name, "unhealthy" | "ill")),
             }
         })
         .collect();

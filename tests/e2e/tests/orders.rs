@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use landfall_common::state::Change;
 use landfall_domain::gate::Gate;
 use landfall_domain::{EventType, MigrationRecord, Status};
@@ -139,8 +140,8 @@ async fn a_frozen_migration_waits_for_its_release() {
     let source = Source::new(&stack, &run, "frozen").request("steps", json!(["replicate"]));
     // Frozen before anything else touches it: no workflow knows it.
     let request = serde_json::from_value(source.request.clone()).expect("a request");
-    let record = MigrationRecord::new(request, "d".into(), "c", 1, "2026-11-21T12:00:00Z");
-    let now = "2026-11-21T12:00:00Z".parse().expect("a time");
+    let now = Timestamp::now();
+    let record = MigrationRecord::new(request, "d".into(), "c", 1, now.to_string());
     let requested = Change::to(Status::Requested, EventType::MigrationRequested);
     let (record, _) = stack
         .store

@@ -8,12 +8,13 @@
 use std::time::Duration;
 
 use landfall_domain::{EventType, MigrationRecord, Status};
+use landfall_e2e::poll::poll_for;
 use landfall_e2e::source::{Source, seed};
 use landfall_e2e::{Migration, Place, Stack, poll, raw, unique};
 use serde_json::{Value, json};
 
 /// How long a migration may take that waits for its source in the beginning and at the end.
-const DEADLINE: Duration = Duration::from_mins(4);
+const DEADLINE: Duration = Duration::from_mins(6);
 
 /// Where the sources on EC2 run: not where the stack is.
 const REGION: &str = "eu-west-1";
@@ -105,7 +106,8 @@ impl Case {
             "service": "cmf", "operation": operation, "kind": "slow", "delayMs": 6000, "count": 1,
         });
         self.stack.post("faults", &fault).await;
-        let server = poll(&format!("the source of {}", self.source.id()), async || {
+        let what = format!("the source of {}", self.source.id());
+        let server = poll_for(DEADLINE, &what, async || {
             let record = self.migration.record().await.ok_or("no record")?;
             let off = record.done.source_powered_off_at.is_some();
             let server = record.source_server_id.filter(|_| off);
