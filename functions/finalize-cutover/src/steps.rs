@@ -66,8 +66,9 @@ pub(crate) async fn finalize(
         if finalize::is_over(&record.done, step) {
             continue;
         }
-        // Past the point of no return there is nothing to hold: the answer to that call was lost.
-        if !finalized
+        // A step that was begun is finished: half of it is worse than a window overrun, and its answer may have been lost.
+        let begun = finalize::note(&record.done, step).is_some();
+        if !begun
             && let Some(hold) = deps
                 .holds
                 .hold(&deps.journal.store, &record, clock.now())

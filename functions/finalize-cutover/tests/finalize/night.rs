@@ -177,9 +177,65 @@ async fn a_pause_holds_before_the_first_step_and_between_two() {
     assert_eq!(going_off.name, ErrorName::DependencyUnavailable);
     pause(&stage);
     assert_eq!(stage.run(json!({})).await.unwrap()["held"], true);
+    // What was begun is finished: a machine that hangs half-way off would hang there for as long as the pause is.
     let world = stage.parts.world();
-    assert_eq!(world.record().stage(), Status::Finalizing);
+    let record = world.record();
+    assert_eq!(state(&record, Step::SourcePowerOff), Some(State::Done));
+    assert_eq!(state(&record, Step::MgnFinalize), None);
+    assert_eq!(world.power, "deallocated");
+    assert_eq!(record.stage(), Status::Finalizing);
     assert_eq!(world.finalized, 0);
+}
+
+#[tokio::test]
+async fn a_name_that_is_half_changed_is_finished_and_the_next_step_waits() {
+    let stage = Stage::new().await;
+    // Throttled at the change of the second name: the first is on the target.
+    let second = {
+        let stage = Stage::new().await;
+        stage.finish().await.unwrap();
+        let world = stage.parts.world();
+        let mut changes = world.calls.iter().enumerate();
+        let mut changes = changes
+            .by_ref()
+            .filter(|(_, it)| *it == "ChangeResourceRecordSets");
+        changes.nth(1).map(|(at, _)| at)
+    };
+    let at = second.expect("two names are changed");
+    stage.parts.world().fault = Some((at, Fault::Unavailable));
+    let error = stage.run(json!({})).await.unwrap_err();
+    assert!(error.name.is_transient(), "{error}");
+    assert_eq!(
+        state(&stage.parts.world().record(), Step::Dns),
+        Some(State::Begun)
+    );
+    let order =
+        json!({"by": "arn:aws:iam::123456789012:user/op", "reason": "wait", "at": world::NOW});
+    stage.parts.change_record(|record| {
+        record.control.paused = Some(serde_json::from_value(order).unwrap());
+    });
+    assert_eq!(stage.run(json!({})).await.unwrap()["held"], true);
+    let world = stage.parts.world();
+    assert_eq!(state(&world.record(), Step::Dns), Some(State::Done));
+    assert_eq!(state(&world.record(), Step::Cmdb), None);
+}
+
+/// Somebody finalized it in MGN's console: what is left is held as ever.
+#[tokio::test]
+async fn a_finalize_of_somebody_else_lets_nothing_through() {
+    let stage = Stage::new().await;
+    stage.parts.world().lifecycle = "CUTOVER".into();
+    let key = ("Z1".into(), "app.example.com".into(), "A".into());
+    let old = DnsValue {
+        ttl: 300,
+        values: vec!["192.0.2.10".into()],
+    };
+    stage.parts.world().names.insert(key, old);
+    let held = stage.run(json!({})).await.unwrap();
+    assert_eq!(held, json!({"status": "AWAITING_WINDOW", "held": true}));
+    let world = stage.parts.world();
+    assert_eq!(world.record().held.unwrap().code, "DNS_TTL");
+    assert_eq!(world.power, "running");
 }
 
 #[tokio::test]
