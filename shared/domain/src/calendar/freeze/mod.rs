@@ -35,7 +35,9 @@ impl Freezes {
     /// # Errors
     /// Everything that cannot be understood, each with its event.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        // A calendar that passed through an editor or a shell may have lost its last line's end.
+        // A calendar that passed through an editor or a shell may have lost its last line's end, or have ends of two kinds: a
+        // line would then reach over whole events to the next end of the other kind, and their freezes would be lost.
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let text =
             icalendar::parser::unfold(&format!("{}\n", text.trim_start_matches('\u{feff}').trim()));
         let whole =

@@ -106,6 +106,21 @@ fn events_are_read_as_calendars_write_them() {
     assert_eq!(spans(lines_of_unix.trim_end(), now).len(), 1);
 }
 
+/// A block that was put into an exported file by hand: none of its events may be lost.
+#[test]
+fn ends_of_lines_of_any_kind_are_ends() {
+    let now = "2026-11-21T12:00:00Z";
+    let one = |day: &str| {
+        format!("BEGIN:VEVENT\r\nUID:{day}\r\nDTSTART:{day}\r\nSUMMARY:Year end\r\nEND:VEVENT\r\n")
+    };
+    let (first, second) = (one("20261224"), one("20261231"));
+    for by_hand in [first.replace("\r\n", "\n"), first.replace("\r\n", "\r")] {
+        for events in [format!("{by_hand}{second}"), format!("{second}{by_hand}")] {
+            assert_eq!(spans(&calendar(&events), now).len(), 2, "{events:?}");
+        }
+    }
+}
+
 #[test]
 fn an_event_keeps_to_its_clock_when_that_changes() {
     // 2027-03-28 has 23 hours in Berlin.
