@@ -32,21 +32,15 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// The outage of a migration; `None` where its cutover was not launched, or was undone before the source was off.
+    /// The outage of a migration; `None` where its cutover was not launched, or was undone before the source was off. A
+    /// rollback that came to a halt counts as far as the source: users have it again, whatever else is still to be undone.
     pub fn of(record: &MigrationRecord) -> Option<Self> {
         let cutover = record.done.cutover.as_ref()?;
-        if matches!(record.status, Status::RolledBack | Status::Cancelled)
-            && record.done.finalized_at.is_none()
-        {
-            let back = record
-                .rollback
-                .as_ref()?
-                .steps
-                .get(Compensation::PowerOnSource.name());
-            return Some(Self::between(
-                record.done.source_powered_off_at.as_deref()?,
-                back.and_then(|step| step.done_at.as_deref()),
-            ));
+        let back = source_back(record);
+        let undone = matches!(record.status, Status::RolledBack | Status::Cancelled);
+        if (undone || back.is_some()) && record.done.finalized_at.is_none() {
+            let off = record.done.source_powered_off_at.as_deref()?;
+            return Some(Self::between(off, back));
         }
         let moments = [
             Some(cutover.started_at.as_str()),
@@ -70,6 +64,17 @@ impl Outage {
             outage_seconds: seconds.and_then(|seconds| u64::try_from(seconds).ok()),
         }
     }
+}
+
+/// When the source answered again: the first time, where an ordered rollback goes on with one that came to a halt.
+fn source_back(record: &MigrationRecord) -> Option<&str> {
+    let before = record.undoes.as_ref().and_then(|it| it.rollback.as_ref());
+    let rollbacks = before.into_iter().chain(record.rollback.as_ref());
+    let steps = rollbacks.filter_map(|it| it.steps.get(Compensation::PowerOnSource.name()));
+    let done = steps.filter_map(|step| step.done_at.as_deref());
+    done.filter_map(|at| Some((at.parse::<Timestamp>().ok()?, at)))
+        .min()
+        .map(|(_, at)| at)
 }
 
 /// How long an attempt was in each status it has left, in milliseconds. A status that was entered several times counts
@@ -226,6 +231,20 @@ mod tests {
         let outage = Outage::of(&undone(Some("11:00:00"), Some("11:02:00"))).unwrap();
         assert_eq!(outage.quiesced_at, at("11:00:00"));
         assert_eq!(outage.outage_seconds, Some(120));
+        // The rollback came to a halt with the source back, and a person ordered the rest of it next morning.
+        let mut frozen = undone(Some("11:00:00"), Some("11:02:00"));
+        frozen.status = Status::Frozen;
+        assert_eq!(Outage::of(&frozen).unwrap().outage_seconds, Some(120));
+        let mut ordered = undone(Some("11:00:00"), Some("18:00:00"));
+        ordered.undoes = Some(Box::new(crate::record::Ended::of(&frozen)));
+        assert_eq!(Outage::of(&ordered).unwrap().outage_seconds, Some(120));
+        // Frozen before that: users are without it still.
+        frozen = undone(Some("11:00:00"), None);
+        frozen.status = Status::Frozen;
+        assert_eq!(
+            Outage::of(&frozen).unwrap().verified_at,
+            Some(at("10:20:00"))
+        );
         // Past the point of no return the target is what users had.
         let mut finalized = undone(Some("11:00:00"), Some("11:02:00"));
         finalized.done.finalized_at = Some(at("11:00:30"));
