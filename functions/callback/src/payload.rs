@@ -6,18 +6,20 @@ use landfall_domain::rollback::HandOver;
 use landfall_domain::{MigrationRecord, Status};
 use serde_json::{Value, json};
 
-/// The `webhook-id`: the same for every try of one attempt's outcome, so that a receiver can drop doubles.
+/// The `webhook-id`: the same for every try of one attempt's outcome, so that a receiver can drop doubles. An underscore of a
+/// name is doubled: names begin with a letter or a digit, so no two migrations have the same.
 pub(crate) fn message_id(record: &MigrationRecord) -> String {
-    format!(
-        "msg_{}_{}_{}",
-        record.tenant_id, record.migration_id, record.attempt
-    )
+    let [tenant, migration] =
+        [&record.tenant_id, &record.migration_id].map(|name| name.replace('_', "__"));
+    format!("msg_{tenant}_{migration}_{}", record.attempt)
 }
 
 /// The body, the same for every try. Members that have no value are null: a receiver finds the same members every time.
 pub(crate) fn body(record: &MigrationRecord, outcome: Status, now: Timestamp) -> Value {
-    // A rollback that failed by itself could not write its status: the workflow's word wins then.
-    let status = if record.status.is_end() {
+    // A rollback that failed by itself could not write its status: the workflow's word wins then. So it does where a person has
+    // released a frozen one between two tries: one message has one body.
+    let released = record.status == Status::Failed && outcome == Status::Frozen;
+    let status = if record.status.is_end() && !released {
         record.status
     } else {
         outcome

@@ -20,9 +20,10 @@ mod stage;
 mod support;
 
 use callback::handle;
+use landfall_common::state::Change;
 use landfall_domain::rollback::HandOver;
 use landfall_domain::webhook::LAST_TRY;
-use landfall_domain::{ErrorName, Status, webhook};
+use landfall_domain::{ErrorName, EventType, Status, webhook};
 use receiver::Receiver;
 use serde_json::{Value, json};
 use stage::{ID, SECRET, Stage};
@@ -99,6 +100,49 @@ async fn a_rollback_that_could_not_write_its_end_is_told_as_the_workflow_knows_i
     let body: Value = serde_json::from_str(&stage.receiver.requests()[0].body).unwrap();
     let faults = callback_schema::faults(Status::Frozen, &body);
     assert_eq!(faults, Vec::<String>::new(), "{body}");
+}
+
+/// A person releases it between two tries.
+#[tokio::test]
+async fn one_message_has_one_body_whatever_happens_to_its_migration() {
+    let stage = Stage::with(Receiver::start(&[503, 204]), |record| {
+        record.status = Status::Frozen;
+    })
+    .await;
+    stage.say(json!({ "outcome": "FROZEN" })).await.unwrap();
+    let record = stage.aws.record("mig-1").await;
+    let released = Change::to(Status::Failed, EventType::MigrationReleased);
+    let journal = stage.aws.journal();
+    journal
+        .release(record, released, support::now())
+        .await
+        .unwrap();
+    let again = json!({ "outcome": "FROZEN", "tries": 1 });
+    stage.say(again).await.unwrap();
+    let requests = stage.receiver.requests();
+    assert_eq!(requests[0].body, requests[1].body);
+    assert_eq!(
+        requests[0].headers["webhook-id"],
+        requests[1].headers["webhook-id"]
+    );
+}
+
+#[tokio::test]
+async fn no_two_migrations_have_a_message_id_in_common() {
+    let id = async |tenant: &str, migration: &str| {
+        let stage = Stage::with(Receiver::start(&[204]), |record| {
+            record.tenant_id = tenant.to_owned();
+            record.migration_id = migration.to_owned();
+        })
+        .await;
+        let named =
+            json!({ "tenantId": tenant, "migrationId": migration, "outcome": "ROLLED_BACK" });
+        stage.say(named).await.unwrap();
+        stage.receiver.requests()[0].headers["webhook-id"].clone()
+    };
+    let (one, other) = (id("a_b", "c").await, id("a", "b_c").await);
+    assert_ne!(one, other);
+    assert_ne!(id("a_", "b").await, id("a", "b").await);
 }
 
 #[tokio::test]
