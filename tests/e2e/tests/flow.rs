@@ -27,7 +27,7 @@ const SYNC: u32 = 300;
 const NO_SUBNET: &str = "subnet-0fffffffffffffff0";
 
 /// The states of a migration that does everything, in the order of the design.
-const ALL_STATES: [&str; 27] = [
+const ALL_STATES: [&str; 28] = [
     "ClaimMigration",
     "Purpose",
     "ValidateInput",
@@ -44,6 +44,7 @@ const ALL_STATES: [&str; 27] = [
     "SwitchWanted",
     "BeforeCutover",
     "CutoverGate",
+    "BeforeLaunch",
     "LaunchCutover",
     "CutoverLaunched",
     "VerifyCutover",

@@ -155,6 +155,36 @@ fn a_catch_of_everything_is_the_last_of_every_task() {
     }
 }
 
+/// A minute in which Lambda throttles, or a process dies, is no reason to leave a rollback half-way or a message unsent.
+#[test]
+fn what_must_not_be_given_up_outlasts_an_hour_of_trouble_with_lambda() {
+    let states: BTreeMap<_, _> = states().into_iter().collect();
+    for name in ["Rollback", "Freeze", "Callback"] {
+        let rules = states[name]["Retry"].as_array().expect("rules");
+        for error in [
+            "Lambda.TooManyRequestsException",
+            "Sandbox.Timedout",
+            "States.Timeout",
+            "Throttled",
+        ] {
+            let mut rules = rules.iter();
+            let rule = rules.find(|it| it["ErrorEquals"].to_string().contains(error));
+            let rule = rule.unwrap_or_else(|| panic!("{name} does not retry {error}"));
+            let number = |member: &str| rule[member].as_f64().expect("a number");
+            let (mut pause, mut all) = (number("IntervalSeconds"), 0.0);
+            for _ in 0..rule["MaxAttempts"].as_u64().expect("a number") {
+                // The jitter takes half of a pause away on average.
+                all += pause.min(number("MaxDelaySeconds")) / 2.0;
+                pause *= number("BackoffRate");
+            }
+            assert!(
+                all >= 3_600.0,
+                "{name} is given up after {all} s of {error}"
+            );
+        }
+    }
+}
+
 /// Every state that may follow a state.
 fn followers(state: &Value) -> Vec<String> {
     let rules = ["Choices", "Catch"].map(|kind| state[kind].as_array().cloned());
@@ -208,6 +238,7 @@ const WAITS: &[(&str, &str, u64)] = &[
 
 /// How often a state on a road that leads back to itself is come to at most. A gate is held for its time in all.
 const VISITS: &[(&str, u64)] = &[
+    ("BeforeLaunch", 16),
     ("Callback", webhook::LAST_TRY as u64 + 1),
     ("CallbackPause", webhook::LAST_TRY as u64),
     ("FinalizeCutover", 16),

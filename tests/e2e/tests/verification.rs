@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use landfall_domain::{EventType, MigrationRecord, Status};
+use landfall_e2e::people::Person;
+use landfall_e2e::poll::DEADLINE;
 use landfall_e2e::source::{Source, seed};
 use landfall_e2e::{Migration, Stack, poll, raw, unique};
 use receiver::Receiver;
@@ -244,6 +246,27 @@ async fn a_template_that_somebody_changes_between_test_and_cutover_refuses_the_c
         "{events:?}"
     );
     assert_eq!(record.done.cutover, None);
+}
+
+#[tokio::test]
+async fn a_template_that_somebody_changes_while_people_are_asked_refuses_the_cutover() {
+    let (stack, run) = (Stack::load().await, unique());
+    let ann = Person::new(&stack, &run, "ann").await;
+    let rules = json!([{"gate": "cutover", "approvers": [&ann.arn]}]);
+    let source = Source::new(&stack, &run, "asked").request("policy", json!({"approvals": rules}));
+    let migration = submitted(&stack, &source).await;
+    let asked = |it: &MigrationRecord| it.status == Status::AwaitingApproval;
+    migration.until(DEADLINE, "asks", asked).await;
+    change_by_hand(&migration).await;
+    let (status, said) = ann.answer(&stack, source.id(), "cutover", "approve").await;
+    assert_eq!(status, 200, "{said}");
+    let record = migration.ended().await;
+    assert_failed(&record, "CutoverError", "BeforeLaunch");
+    let failure = record.failure.as_ref().expect("a failure");
+    let code = failure.findings.first().map(|it| it.code.as_str());
+    assert_eq!(code, Some("LAUNCH_SETTINGS_CHANGED_SINCE_TEST"));
+    let server = record.source_server_id.expect("a server");
+    assert_eq!(stack.calls("StartCutover", &server).await, 0);
 }
 
 #[tokio::test]
