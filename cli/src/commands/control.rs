@@ -1,6 +1,8 @@
 //! Orders of operators and answers of approvers: `approve`, `deny`, `pause`, `resume`, `cancel`, `retry`, `release` and
 //! `rollback`.
 
+mod send;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -8,15 +10,11 @@ use clap::{Args, ValueEnum};
 use landfall_domain::gate::Gate;
 use landfall_domain::{MigrationRecord, Status};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
+use self::send::send;
 use crate::error::{CliError, Exit};
 use crate::output::text::clean;
-use crate::output::{print, print_json};
-use crate::target::{Operators, Records, Reply, TargetArgs, name};
-
-/// How many orders are under way at once.
-const AT_ONCE: usize = 8;
+use crate::target::{Records, TargetArgs, name};
 
 /// Whose migrations are meant, and why.
 #[derive(Args, Debug)]
@@ -266,91 +264,6 @@ pub async fn give(
     .await
 }
 
-/// Sends an order for each migration that is meant, and tells what became of each.
-async fn send(
-    which: &Which,
-    path: &'static str,
-    order: &Value,
-    applies: impl Fn(&MigrationRecord) -> bool,
-    told: impl Fn(&Value) -> String,
-    root: &Path,
-) -> Result<Exit, CliError> {
-    let ids = which.ids(applies, root).await?;
-    let operators = Operators::find(&which.target, root).await?;
-    let mut waiting = ids.iter().cloned();
-    let mut sent = JoinSet::new();
-    let mut replies: Vec<(String, Reply)> = Vec::with_capacity(ids.len());
-    loop {
-        while sent.len() < AT_ONCE
-            && let Some(id) = waiting.next()
-        {
-            let (operators, mut order) = (operators.clone(), order.clone());
-            order["migrationId"] = id.as_str().into();
-            sent.spawn(async move { (id, operators.send(path, &order).await) });
-        }
-        let Some(joined) = sent.join_next().await else {
-            break;
-        };
-        let (id, reply) = joined.map_err(|error| CliError::new(error.to_string(), ""))?;
-        // What the gateway refuses, it refuses for all.
-        replies.push((id, reply?));
-    }
-    replies.sort_by_key(|(id, _)| ids.iter().position(|it| it == id));
-    if which.json {
-        print_json(&replies.iter().map(json_of).collect())?;
-    } else {
-        let lines = replies.iter().map(|(id, reply)| match reply {
-            Reply::Taken(answer) => {
-                let status = answer["status"].as_str().unwrap_or_default();
-                format!("{}  {status}  {}\n", clean(id), clean(&told(answer)))
-            }
-            Reply::Refused(_, finding) => {
-                let remedy = match finding.remedy.as_str() {
-                    "" => String::new(),
-                    remedy => format!("\n  help: {}", clean(remedy)),
-                };
-                let text = clean(&finding.message);
-                format!(
-                    "{}  refused: {text} ({}){remedy}\n",
-                    clean(id),
-                    clean(&finding.code)
-                )
-            }
-        });
-        print(&lines.collect::<String>())?;
-    }
-    Ok(exit(&replies))
-}
-
-fn exit(replies: &[(String, Reply)]) -> Exit {
-    let refused = |status: u16| {
-        replies
-            .iter()
-            .any(|(_, reply)| matches!(reply, Reply::Refused(it, _) if *it == status))
-    };
-    if replies
-        .iter()
-        .all(|(_, reply)| matches!(reply, Reply::Taken(_)))
-    {
-        Exit::Ok
-    } else if refused(400) {
-        Exit::Invalid
-    } else if refused(404) {
-        Exit::Unknown
-    } else {
-        Exit::Failed
-    }
-}
-
-fn json_of((id, reply): &(String, Reply)) -> Value {
-    match reply {
-        Reply::Taken(answer) => json!({ "migrationId": id, "taken": true, "answer": answer }),
-        Reply::Refused(status, finding) => {
-            json!({ "migrationId": id, "taken": false, "httpStatus": status, "finding": finding })
-        }
-    }
-}
-
 impl Which {
     /// One migration.
     pub fn one(id: &str, tenant: &str, reason: &str, json: bool, target: &TargetArgs) -> Self {
@@ -419,24 +332,5 @@ impl Which {
             ));
         }
         Ok(ids)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use landfall_domain::Finding;
-
-    #[test]
-    fn the_exit_code_tells_the_worst() {
-        let taken = || ("a".to_owned(), Reply::Taken(json!({})));
-        let refused = |status| {
-            let finding = Finding::blocking("X", "", "x");
-            ("b".to_owned(), Reply::Refused(status, Box::new(finding)))
-        };
-        assert_eq!(exit(&[taken()]), Exit::Ok);
-        assert_eq!(exit(&[taken(), refused(409)]), Exit::Failed);
-        assert_eq!(exit(&[refused(404), refused(409)]), Exit::Unknown);
-        assert_eq!(exit(&[refused(404), refused(400)]), Exit::Invalid);
     }
 }

@@ -161,6 +161,10 @@ async fn send(wave: &Wave, mut order: Value, root: &Path) -> Result<Exit, CliErr
             );
             Err(CliError::new(text, clean(&finding.remedy)).exit(exit))
         }
+        Reply::Failed(_, finding) => Err(CliError::new(
+            clean(&finding.message),
+            clean(&finding.remedy),
+        )),
     }
 }
 

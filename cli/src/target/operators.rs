@@ -1,15 +1,18 @@
 //! The operators' API: signed by the caller, whose identity is what counts there.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use landfall_domain::Finding;
+use jiff::Timestamp;
+use landfall_domain::{Finding, webhook};
 use reqwest::Method;
+use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::place::Resource;
 use super::{TargetArgs, advice, look, reach};
@@ -17,6 +20,19 @@ use crate::error::{CliError, Exit};
 
 /// Longer than API Gateway waits for a function.
 const ANSWER: Duration = Duration::from_secs(40);
+
+/// How often an order is sent that does not get through: terraform/api.tf lets 20 in a second through, and a wave's orders
+/// come twice as fast.
+const TRIES: u32 = 8;
+/// For how long it is sent again: an API that does not answer at all is not waited for eight times.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// The span of the first pause, and of the longest, in milliseconds.
+const FIRST_SPAN: u64 = 500;
+const LONGEST_SPAN: u64 = 8_000;
+/// The longest pause that the API may ask for, in seconds, and how far apart those come again that were asked for the same, in
+/// milliseconds.
+const LONGEST_ASKED: u32 = 30;
+const A_LITTLE: u64 = 100;
 
 /// The access key by whose user a local stack is called, and its secret; its root's where they are not set.
 const LOCAL_KEY: [&str; 2] = [
@@ -42,6 +58,33 @@ pub enum Reply {
     Taken(Value),
     /// It was refused: the HTTP status, and why.
     Refused(u16, Box<Finding>),
+    /// It did not get through, and may have been taken all the same: the HTTP status, where there was an answer, and what came
+    /// instead of one.
+    Failed(Option<u16>, Box<Finding>),
+}
+
+/// Whether the same order may be taken a little later: too many came at once, or something on the way is out of order. A
+/// function that knows why it cannot carry an order out says 503 where that passes, and 500 where it lasts.
+fn may_pass(reply: &Reply) -> bool {
+    match reply {
+        Reply::Taken(_) => false,
+        Reply::Refused(status, _) => matches!(status, 429 | 502..=504),
+        Reply::Failed(status, _) => status.is_none_or(|it| matches!(it, 429 | 500 | 502..=504)),
+    }
+}
+
+/// How long to wait after so many tries: half of a span that doubles up to a limit, and as much again by chance, for others
+/// that were sent away at the same time come again, too; what the API asks for, where it does. `random` is any number.
+fn pause(tries: u32, asked: Option<u32>, random: u64) -> Duration {
+    let (least, span) = match asked {
+        Some(seconds) => (u64::from(seconds.min(LONGEST_ASKED)) * 1_000, A_LITTLE),
+        None => {
+            let doubled = FIRST_SPAN << tries.saturating_sub(1).min(16);
+            let half = doubled.min(LONGEST_SPAN) / 2;
+            (half, half)
+        }
+    };
+    Duration::from_millis(least + random % (span + 1))
 }
 
 impl Operators {
@@ -82,28 +125,59 @@ impl Operators {
         })
     }
 
-    /// Sends an order to a path of the API.
+    /// Sends an order to a path of the API, once more after a while where that may help: an order that was taken already is
+    /// answered like the first time.
+    ///
+    /// # Errors
+    /// What it would say to any order: that there is no such API, that the caller may not use it, that nothing can be signed.
     pub async fn send(&self, path: &str, order: &Value) -> Result<Reply, CliError> {
+        let began = Instant::now();
+        let mut tries = 0;
+        loop {
+            let (reply, asked) = self.try_to_send(path, order).await?;
+            tries += 1;
+            if !may_pass(&reply) || tries >= TRIES || began.elapsed() >= PATIENCE {
+                return Ok(reply);
+            }
+            tokio::time::sleep(pause(tries, asked, Uuid::new_v4().as_u64_pair().1)).await;
+        }
+    }
+
+    /// The reply, and for how many seconds the API asks for a pause.
+    async fn try_to_send(
+        &self,
+        path: &str,
+        order: &Value,
+    ) -> Result<(Reply, Option<u32>), CliError> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let body = order.to_string();
         let mut request = self.http.request(Method::POST, &url);
         for (name, value) in self.signed(&url, body.as_bytes())? {
             request = request.header(name, value);
         }
-        let answer = request.body(body).send().await.map_err(|error| {
-            CliError::new(
-                format!("{url} cannot be reached: {}", error.without_url()),
-                self.advice,
-            )
-        })?;
+        let answer = match request.body(body).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let lasts = error.is_builder();
+                let what = format!("{url} cannot be reached: {}", error.without_url());
+                if lasts {
+                    return Err(CliError::new(what, self.advice));
+                }
+                let finding = Finding::blocking("API_UNREACHABLE", "", what).remedy(self.advice);
+                return Ok((Reply::Failed(None, Box::new(finding)), None));
+            }
+        };
         let status = answer.status().as_u16();
+        let after = answer.headers().get(RETRY_AFTER);
+        let after = after.and_then(|after| after.to_str().ok());
+        let asked = after.and_then(|after| webhook::retry_after(after, Timestamp::now()));
         let text = answer.text().await.unwrap_or_default();
         let said: Value = serde_json::from_str(&text).unwrap_or_default();
         if status == 200 {
-            return Ok(Reply::Taken(said));
+            return Ok((Reply::Taken(said), None));
         }
         if let Ok(finding) = serde_json::from_value(said["finding"].clone()) {
-            return Ok(Reply::Refused(status, Box::new(finding)));
+            return Ok((Reply::Refused(status, Box::new(finding)), asked));
         }
         // The gateway's own words.
         let message = said["message"].as_str().or(said["Message"].as_str());
@@ -119,7 +193,11 @@ impl Operators {
             429 | 500.. => "This may pass: run the same command again.".to_owned(),
             _ => self.advice.to_owned(),
         };
-        Err(CliError::new(what, remedy))
+        if matches!(status, 401 | 403 | 404) {
+            return Err(CliError::new(what, remedy));
+        }
+        let finding = Finding::blocking("API_FAILED", "", what).remedy(remedy);
+        Ok((Reply::Failed(Some(status), Box::new(finding)), asked))
     }
 
     /// The headers of a signed request. Source: API Gateway Developer Guide, "Control access to HTTP APIs with IAM
@@ -158,4 +236,52 @@ fn no_credentials() -> CliError {
         "there are no AWS credentials to sign with",
         "An order counts by who signs it: log in (`aws sso login`), or set AWS_PROFILE.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_are_never_the_same_and_as_long_as_asked() {
+        for (tries, asked, random, millis) in [
+            (1, None, 0, 250),
+            (1, None, 250, 500),
+            (1, None, 251, 250),
+            (2, None, 500, 1_000),
+            (5, None, 4_000, 8_000),
+            (7, None, 4_000, 8_000),
+            (u32::MAX, None, 0, 4_000),
+            (1, Some(0), 0, 0),
+            (7, Some(0), 100, 100),
+            (1, Some(2), 50, 2_050),
+            (1, Some(u32::MAX), 0, 30_000),
+        ] {
+            let found = pause(tries, asked, random);
+            assert_eq!(found.as_millis(), millis, "{tries} {asked:?} {random}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_sent_again() {
+        let finding = || Box::new(Finding::blocking("X", "", "x"));
+        for status in [429, 502, 503, 504] {
+            assert!(
+                may_pass(&Reply::Failed(Some(status), finding())),
+                "{status}"
+            );
+            assert!(may_pass(&Reply::Refused(status, finding())), "{status}");
+        }
+        for status in [400, 409, 413] {
+            assert!(
+                !may_pass(&Reply::Failed(Some(status), finding())),
+                "{status}"
+            );
+            assert!(!may_pass(&Reply::Refused(status, finding())), "{status}");
+        }
+        assert!(may_pass(&Reply::Failed(None, finding())));
+        // The gateway's own, and a function's that knows better.
+        assert!(may_pass(&Reply::Failed(Some(500), finding())));
+        assert!(!may_pass(&Reply::Refused(500, finding())));
+    }
 }

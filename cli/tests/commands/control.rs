@@ -1,5 +1,8 @@
 //! Orders and answers against a server that plays the operators' API.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -148,6 +151,118 @@ async fn a_refusal_says_why_and_what_to_do_and_the_others_are_told() {
         (&json!(false), &json!(409))
     );
     assert_eq!(said[0]["finding"]["code"], "STATUS_FORBIDS");
+}
+
+/// An API whose gateway sends an order back with a status, for a pause of no length. What decides is given the migration and
+/// how often an order for it has come.
+async fn gateway(
+    status: impl Fn(&str, usize) -> Option<u16> + Clone + Send + Sync + 'static,
+) -> Aws {
+    let counts = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
+    Aws::new(move |seen: Seen| {
+        let id = seen.body["migrationId"].as_str().unwrap().to_owned();
+        let count = {
+            let mut counts = counts.lock().unwrap();
+            let count = counts.entry(id.clone()).or_default();
+            *count += 1;
+            *count
+        };
+        let answer = match status(&id, count) {
+            None => takes(&seen.body),
+            Some(status) => {
+                let said = json!({ "message": "not now" });
+                support::json(status, &[("retry-after", "0")], &said)
+            }
+        };
+        async { answer }
+    })
+    .await
+}
+
+async fn pause_wave(aws: &Aws, count: usize, more: &[&str]) -> (Vec<String>, Ended) {
+    let ids: Vec<String> = (0..count).map(|n| format!("mig-{n:02}")).collect();
+    let mut arguments = vec!["pause", "--reason", "why not"];
+    arguments.extend(ids.iter().map(String::as_str));
+    arguments.extend(more);
+    let ended = landfall(aws, &arguments).await;
+    (ids, ended)
+}
+
+#[tokio::test]
+async fn orders_that_come_too_fast_are_all_taken() {
+    for status in [429, 500, 502, 503, 504] {
+        let aws = gateway(move |_, count| (count == 1).then_some(status)).await;
+        let (ids, ended) = pause_wave(&aws, 20, &[]).await;
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        let lines = ids.iter().map(|id| format!("{id}  REPLICATING  paused\n"));
+        assert_eq!(ended.stdout, lines.collect::<String>(), "{status}");
+        assert_eq!(aws.seen().len(), 40, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_never_gets_through_is_told_and_the_others_are_taken() {
+    let aws = gateway(|id, _| (id == "mig-03").then_some(503)).await;
+    let (_, ended) = pause_wave(&aws, 20, &[]).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""));
+    let taken = ended.stdout.matches("  REPLICATING  paused\n").count();
+    assert_eq!(taken, 19, "{}", ended.stdout);
+    let failed = "mig-03  failed: the operators' API answered 503: not now (API_FAILED)\n  help: This may pass";
+    assert!(ended.stdout.contains(failed), "{}", ended.stdout);
+
+    let (_, ended) = pause_wave(&aws, 20, &["--json"]).await;
+    assert_eq!(ended.code, Some(1));
+    let said: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let said = said.as_array().unwrap();
+    assert_eq!(said.iter().filter(|it| it["taken"] == true).count(), 19);
+    let failed = &said[3];
+    assert_eq!(failed["migrationId"], "mig-03");
+    assert_eq!(
+        (&failed["taken"], &failed["httpStatus"]),
+        (&json!(false), &json!(503))
+    );
+    assert_eq!(failed["finding"]["code"], "API_FAILED");
+}
+
+#[tokio::test]
+async fn an_api_that_takes_nothing_is_not_asked_for_each_of_a_wave() {
+    let aws = gateway(|id, _| (id > "mig-03").then_some(503)).await;
+    let (ids, ended) = pause_wave(&aws, 40, &[]).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""));
+    let told = |what: &str| ended.stdout.matches(what).count();
+    assert_eq!(told("  REPLICATING  paused\n"), 4, "{}", ended.stdout);
+    let (failed, not_sent) = (told("(API_FAILED)"), told("(NOT_SENT)"));
+    assert_eq!(failed + not_sent, ids.len() - 4, "{}", ended.stdout);
+    // Those that failed, and those that were under way meanwhile.
+    assert!((8..16).contains(&failed), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn what_the_gateway_refuses_to_all_ends_the_order_and_what_was_taken_is_told() {
+    for (json, taken) in [
+        (false, "mig-00  REPLICATING  paused\n"),
+        (true, "\"taken\": true"),
+    ] {
+        let aws = gateway(|id, _| (id >= "mig-10").then_some(403)).await;
+        let more: &[&str] = if json { &["--json"] } else { &[] };
+        let (_, ended) = pause_wave(&aws, 40, more).await;
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.stdout.contains(taken), "{}", ended.stdout);
+        let lines = ended.stdout.matches("REPLICATING").count();
+        assert_eq!(lines, 10, "{}", ended.stdout);
+        for part in [
+            "30 of 40 orders were not given",
+            "answered 403: not now",
+            "execute-api:Invoke",
+        ] {
+            assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+        }
+        assert!(aws.seen().len() < 20, "nothing more is sent");
+        if json {
+            let said: Value = serde_json::from_str(&ended.stdout).unwrap();
+            assert_eq!(said.as_array().unwrap().len(), 10);
+        }
+    }
 }
 
 #[tokio::test]
