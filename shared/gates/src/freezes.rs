@@ -7,7 +7,7 @@ use aws_sdk_ssm::types::ParameterType;
 use jiff::{SignedDuration, Timestamp};
 use landfall_common::aws_error::{code, stage_error};
 use landfall_domain::calendar::Freezes;
-use landfall_domain::{ErrorName, Finding};
+use landfall_domain::{ErrorName, Finding, MigrationRecord, Status};
 
 use crate::Hold;
 
@@ -15,6 +15,17 @@ use crate::Hold;
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
 /// How long one that could not be read is not asked for again: a sweep looks at many migrations.
 const AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// Until when others may remember another calendar than this process, where a freeze holds a migration: each reads for itself,
+/// and whoever noted the hold would note it again at once, were the migration let go on.
+pub(crate) fn others_differ_until(record: &MigrationRecord) -> Option<Timestamp> {
+    let why = record.held.as_ref()?;
+    if record.status != Status::AwaitingWindow || !why.code.starts_with("FREEZE_") {
+        return None;
+    }
+    let since: Timestamp = record.status_since.parse().ok()?;
+    since.checked_add(FRESH).ok()
+}
 
 /// The parameter that holds the deployment's freeze calendar, and what was last read of it.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status}
 use landfall_tasks::{self as tasks, Told};
 use serde_json::{Value, json};
 
+use crate::freezes::others_differ_until;
 use crate::{Hold, Holds};
 
 /// A gate that is held by what may be changed at any time (a wave's window, the freeze calendar) is looked at this often.
@@ -109,8 +110,12 @@ impl Look<'_> {
         } else {
             None
         };
-        match held {
-            Some(hold) => Box::pin(self.hold(record, hold)).await,
+        if let Some(hold) = held {
+            return Box::pin(self.hold(record, hold)).await;
+        }
+        // Whoever found the freeze may still see it: it would be held and let go on all the time.
+        match others_differ_until(&record).filter(|until| stoppable && *until > self.now) {
+            Some(until) => self.later(until).await,
             None => Box::pin(self.pass(record)).await,
         }
     }

@@ -9,6 +9,8 @@
 
 #[path = "../../common/tests/support/mod.rs"]
 mod support;
+#[path = "../../common/tests/support/tasks.rs"]
+mod tasks;
 
 use std::sync::{Arc, Mutex};
 
@@ -16,11 +18,14 @@ use aws_sdk_ssm::operation::get_parameter::{GetParameterError, GetParameterOutpu
 use aws_sdk_ssm::types::{Parameter, ParameterType};
 use aws_smithy_mocks::{RuleMode, mock_client};
 use jiff::{Timestamp, ToSpan as _};
+use landfall_common::state::Change;
+use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_domain::request::Window;
-use landfall_domain::{MigrationRecord, Status};
-use landfall_gates::{Hold, Holds};
+use landfall_domain::{EventType, Finding, MigrationRecord, Status};
+use landfall_gates::{Gates, Hold, Holds};
 
 use support::{Aws, Calls, Fault, answer, now, record};
+use tasks::{Ended, Tasks};
 
 const EMPTY: &str = "BEGIN:VCALENDAR\nEND:VCALENDAR";
 /// The whole day of the tests.
@@ -171,4 +176,62 @@ async fn the_request_s_own_window_may_be_over_for_good() {
         let found = code(hold(&holds, &ready, now()).await);
         assert_eq!(found.as_deref(), expected);
     }
+}
+
+#[tokio::test]
+async fn a_freeze_that_another_has_seen_holds_until_everybody_reads_the_same_calendar() {
+    let held = |code, seconds: &[i64]| gate_of_a_held_finalize(code, seconds.to_vec());
+    for code in ["FREEZE_ACTIVE", "FREEZE_UNREADABLE"] {
+        let (task, due, happened) = held(code, &[5, 59]).await;
+        assert_eq!(task, None, "{code}: the other would hold it again at once");
+        assert_eq!(due.as_deref(), Some("2026-11-21T12:01:00Z"), "{code}");
+        assert_eq!(happened, ["SwitchHeld"], "{code}");
+        for seconds in [&[60][..], &[5, 61], &[61, 61]] {
+            let (task, due, happened) = held(code, seconds).await;
+            assert!(
+                matches!(task, Some(Ended::Succeeded(_))),
+                "{code}: {seconds:?}"
+            );
+            assert_eq!((due, happened.len()), (None, 2), "{code}: {seconds:?}");
+            assert_eq!(happened[1], "SwitchContinued");
+        }
+    }
+    // The window is read anew each time.
+    let (task, _, happened) = held("OUTSIDE_WINDOW", &[5]).await;
+    assert!(matches!(task, Some(Ended::Succeeded(_))));
+    assert_eq!(happened, ["SwitchHeld", "SwitchContinued"]);
+}
+
+/// What the gate makes of a finalize that was held at noon, where it finds nothing in the way itself so many seconds later:
+/// how the task ended, when the wait is due, and what happened.
+async fn gate_of_a_held_finalize(
+    code: &str,
+    seconds: Vec<i64>,
+) -> (Option<Ended>, Option<String>, Vec<String>) {
+    let (aws, ended) = (Aws::default(), Arc::<Mutex<Tasks>>::default());
+    let (journal, sfn) = (aws.journal(), tasks::sfn(&ended, &aws.calls));
+    let mut moving = aws.put(record("mig-1", Status::Finalizing)).await;
+    moving.held = Some(Finding::blocking(code, "", "not now"));
+    let change = Change::to(Status::AwaitingWindow, EventType::SwitchHeld).reason(code);
+    let moving = journal.advance(moving, change, now()).await.unwrap();
+    let token = ("token-1".to_owned(), 0);
+    let wait = Wait::of(&moving, WaitKind::FinalizeGate, token, now(), now());
+    assert!(aws.store().open_wait(&wait).await.unwrap());
+    let store = Store::default();
+    store.put(EMPTY);
+    let gates = Gates {
+        holds: store.holds(),
+        ..Gates::default()
+    };
+    for seconds in seconds {
+        let Some(wait) = aws.store().get_wait(&wait).await.unwrap() else {
+            continue;
+        };
+        let at = now() + seconds.seconds();
+        gates.settle(&journal, &sfn, &wait, at).await.unwrap();
+    }
+    let wait = aws.store().get_wait(&wait).await.unwrap();
+    let task = ended.lock().unwrap().get("token-1").cloned();
+    let happened = aws.happened("mig-1").await;
+    (task, wait.map(|wait| wait.due_at), happened)
 }
