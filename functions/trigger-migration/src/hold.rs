@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use landfall_common::stage;
 use landfall_common::state::wait::Wait;
 use landfall_domain::record::LaunchAction;
-use landfall_domain::{Finding, StageError};
+use landfall_domain::{Finding, MigrationRecord, StageError};
 use landfall_tasks::{self as tasks, Told};
 use serde_json::json;
 
@@ -27,8 +27,7 @@ pub(crate) async fn may_start(
         // Nobody goes on with it: its token is found dead.
         return Ok(true);
     }
-    if let Some(order) = &record.control.cancel {
-        tasks::fail(&deps.sfn, &wait.task_token, &stage::cancelled(order)).await?;
+    if Box::pin(end_cancelled(deps, &record, wait, now)).await? {
         return Ok(false);
     }
     if action == LaunchAction::Test {
@@ -48,6 +47,33 @@ pub(crate) async fn may_start(
         give_back(deps, wait, &hold.finding, now).await?;
     }
     Ok(false)
+}
+
+/// Fails the task of a launch whose migration an operator has ended: the order may have come when no launch was open yet.
+/// Whether it was ended. One that MGN was never asked for is closed; of any other the rollback must know.
+///
+/// # Errors
+/// Transient ones; it may be repeated.
+pub(crate) async fn end_cancelled(
+    deps: &Deps,
+    record: &MigrationRecord,
+    wait: &Wait,
+    now: Timestamp,
+) -> Result<bool, StageError> {
+    let Some(order) = &record.control.cancel else {
+        return Ok(false);
+    };
+    // Told first: a launch that is closed is never looked at again.
+    let told = tasks::fail(&deps.sfn, &wait.task_token, &stage::cancelled(order)).await?;
+    if wait.intent_id.is_some() || wait.job_id.is_some() {
+        return Ok(true);
+    }
+    if told == Told::Nobody {
+        Box::pin(tasks::bury(&deps.journal, &deps.sfn, wait, now)).await?;
+    } else {
+        deps.journal.store.close_wait(wait).await?;
+    }
+    Ok(true)
 }
 
 /// Ends the turn of a launch that was not started, and lets the workflow come back with it.

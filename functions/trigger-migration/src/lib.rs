@@ -186,6 +186,13 @@ async fn open(
         let wait = Wait::of(&record, kind, token, invocation.now, due);
         let store = &deps.journal.store;
         let wait = store.open_launch(&wait).await?;
+        if !wait.closed {
+            // Read once more: an order that came before it was open has seen no launch, and a paused one is not looked at.
+            let record = store.require(&wait.key).await?;
+            if record.attempt == wait.attempt {
+                Box::pin(hold::end_cancelled(deps, &record, &wait, invocation.now)).await?;
+            }
+        }
         // Opened while an operator let the migration go on: nobody else would.
         if wait.paused_at.is_some() {
             store.follow_pause(&wait.key, invocation.now).await?;

@@ -131,6 +131,58 @@ async fn a_paused_cutover_goes_back_to_its_gate_and_a_paused_test_stays_in_the_q
     assert_eq!(stage.aws.happened("mig-0").await, ["TestLaunchStarted"]);
 }
 
+/// A test launch that was paused and cancelled while its message was in the queue.
+async fn cancelled_before_it_was_open() -> Stage {
+    let stage = Stage::ready(1).await;
+    let ordered = |record: &mut MigrationRecord| {
+        record.control.paused = Some(order());
+        record.control.cancel = Some(order());
+    };
+    stage.aws.change("mig-0", ordered).await;
+    stage
+}
+
+async fn assert_cancelled(stage: &Stage, case: &str) {
+    let Some(Ended::Failed(error, cause)) = stage.task("token-mig-0") else {
+        panic!("{case}: it waits for nothing")
+    };
+    assert_eq!(error, "Cancelled", "{case}");
+    assert!(cause.contains("an incident"), "{case}: {cause}");
+    let open = stage.aws.store().waits_of(&key("mig-0")).await.unwrap();
+    assert!(open.is_empty(), "{case}: {open:?}");
+    assert_eq!(stage.aws.calls.count("StartTest"), 0, "{case}");
+}
+
+#[tokio::test]
+async fn a_paused_test_that_was_cancelled_before_it_was_open_is_ended_when_it_is() {
+    let stage = cancelled_before_it_was_open().await;
+    for request in ["request-1", "request-2"] {
+        assert!(stage.run(request, &tests(1)).await.is_empty());
+        assert_cancelled(&stage, request).await;
+    }
+    assert_eq!(stage.aws.calls.count("SendTaskFailure"), 1);
+    // Its execution was stopped before.
+    let stage = cancelled_before_it_was_open().await;
+    stage.stop_executions(&["token-mig-0"]);
+    assert!(stage.run("request-1", &tests(1)).await.is_empty());
+    assert_eq!(stage.aws.record("mig-0").await.status, Status::Frozen);
+
+    let calls = {
+        let stage = cancelled_before_it_was_open().await;
+        stage.run("request-1", &tests(1)).await;
+        stage.aws.calls.made()
+    };
+    for (nth, call) in calls.iter().enumerate() {
+        for fault in Fault::ALL {
+            let case = format!("call {nth} {call} {fault:?}");
+            let stage = cancelled_before_it_was_open().await;
+            stage.aws.calls.fail_nth(nth, fault);
+            while !stage.run("request-1", &tests(1)).await.is_empty() {}
+            assert_cancelled(&stage, &case).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_cutover_whose_freeze_calendar_cannot_be_read_stays_in_the_queue() {
     let mut stage = cutover(|_| ()).await;
