@@ -3,7 +3,7 @@
 use landfall_domain::rollback::Compensation;
 use landfall_domain::{MigrationRecord, StageError};
 
-use crate::{Deps, names, records, source, target};
+use crate::{Deps, names, records, source, target, terminate};
 
 /// Undoes one thing and verifies it; answers with what was found or done. `last` says that it is not tried again when it
 /// is refused.
@@ -25,7 +25,7 @@ pub(crate) async fn undo(
             target::revert_lifecycle(deps, record, *action, to).await
         }
         Compensation::TerminateTarget { action, job_id } => {
-            target::terminate(deps, record, *action, job_id).await
+            terminate::terminate(deps, record, *action, job_id).await
         }
         Compensation::RestoreRightSizing { method } => {
             target::restore_right_sizing(deps, record, method).await

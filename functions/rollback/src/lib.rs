@@ -34,6 +34,7 @@ mod records;
 mod run;
 mod source;
 mod target;
+mod terminate;
 mod walk;
 
 use std::borrow::Cow;

@@ -50,6 +50,11 @@ fn advance(world: &mut World) {
             continue;
         }
         job.completed = true;
+        if world.failing_terminations > 0 {
+            world.failing_terminations -= 1;
+            job.status = "FAILED".into();
+            continue;
+        }
         let instance = job
             .instance
             .as_ref()

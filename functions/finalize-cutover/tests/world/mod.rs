@@ -96,6 +96,8 @@ pub(crate) struct World {
     /// How often the server was archived in MGN, and whether it is.
     pub(crate) archived: usize,
     pub(crate) terminations: usize,
+    /// So many of MGN's next jobs that terminate fail.
+    pub(crate) failing_terminations: usize,
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) template_default: i64,
     pub(crate) right_sizing: String,
@@ -296,6 +298,7 @@ fn fresh() -> World {
         finalized: 0,
         archived: 0,
         terminations: 0,
+        failing_terminations: 0,
         instances: BTreeMap::from([(TARGET.into(), running())]),
         template_default: 4,
         right_sizing: "NONE".into(),

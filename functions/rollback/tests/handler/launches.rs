@@ -86,7 +86,11 @@ async fn mgn_s_own_text_says_why_a_target_could_not_go() {
     );
     assert_eq!(stage.finish().await.unwrap()["status"], "FROZEN");
     stage.assert_frozen("OperationNotPermitted");
-    assert_eq!(stage.parts.world().terminations, 1);
+    assert_eq!(
+        stage.parts.world().terminations,
+        3,
+        "as often as it is tried"
+    );
 }
 
 #[tokio::test]

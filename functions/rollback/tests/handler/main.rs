@@ -10,6 +10,7 @@
 )]
 
 mod account;
+mod again;
 mod freeze;
 mod launches;
 mod orders;
