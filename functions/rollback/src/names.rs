@@ -1,5 +1,6 @@
 //! The names point where they did before.
 
+use landfall_domain::finalize::{self, State, Step};
 use landfall_domain::record::{DnsChange, DnsValue};
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
 use landfall_external::dns::{RecordName, same};
@@ -8,12 +9,21 @@ use crate::{Deps, REFUSED};
 
 /// Puts a record set back, or removes it where there was none, and waits until Route 53's servers have it. One that
 /// somebody else has changed since stays.
-pub(crate) async fn restore(deps: &Deps, change: &DnsChange) -> Result<String, StageError> {
+pub(crate) async fn restore(
+    deps: &Deps,
+    record: &MigrationRecord,
+    change: &DnsChange,
+) -> Result<String, StageError> {
     let name = name_of(change);
     let current = deps.dns.read(name).await?;
     let id = match (&current, &change.previous) {
+        // An earlier run may have removed it just now. Nothing can be put here that would give a change to wait for: what
+        // the name servers answer is asked by the compensation after this one.
         (None, None) => return Ok(format!("{name} is not there, as before")),
         (Some(current), Some(previous)) if same(current, previous) => {
+            if !same(previous, &change.value) {
+                settle_again(deps, record, change, previous).await?;
+            }
             return Ok(format!("{name} is as before"));
         }
         (Some(current), previous) if same(current, &change.value) => match previous {
@@ -33,6 +43,24 @@ pub(crate) async fn restore(deps: &Deps, change: &DnsChange) -> Result<String, S
     };
     deps.dns.settle(&[id]).await?;
     Ok(format!("{name} was put back"))
+}
+
+/// Waits for a value that the zone has already: an earlier run may have put it there and not lived to see it on all name
+/// servers. The same value again changes nothing, and gives a change to wait for.
+async fn settle_again(
+    deps: &Deps,
+    record: &MigrationRecord,
+    change: &DnsChange,
+    previous: &DnsValue,
+) -> Result<(), StageError> {
+    let switched = finalize::note(&record.done, Step::Dns);
+    let switched = switched.is_some_and(|note| note.state == State::Done);
+    match deps.dns.put(name_of(change), previous).await {
+        Ok(id) => deps.dns.settle(&[id]).await,
+        // Whoever may not change the name has not changed it: the switch was refused the same way.
+        Err(error) if !error.name.is_transient() && !switched => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Asks Route 53's name servers for every name that was put back: what they answer is where users go.

@@ -111,6 +111,8 @@ pub(crate) struct World {
     pub(crate) aliases: Vec<String>,
     /// Changes that the name servers do not have yet.
     pub(crate) unsettled: Vec<String>,
+    /// Whether they get no change at all.
+    pub(crate) deaf: bool,
     /// The source's power state, in Azure's words on every platform.
     pub(crate) power: String,
     /// Whether MGN replicates the server.
@@ -307,6 +309,7 @@ fn fresh() -> World {
         private_zones: false,
         aliases: vec![],
         unsettled: vec![],
+        deaf: false,
         power: "running".into(),
         replicates: true,
         hangs: false,

@@ -168,7 +168,7 @@ pub(crate) fn route53(world: &Arc<Mutex<World>>) -> aws_sdk_route53::Client {
                     let id = input.id().unwrap();
                     let before = w.unsettled.len();
                     w.unsettled.retain(|pending| !pending.ends_with(id));
-                    let settled = w.unsettled.len() == before;
+                    let settled = w.unsettled.len() == before && !w.deaf;
                     let status = if settled {
                         ChangeStatus::Insync
                     } else {
