@@ -303,7 +303,7 @@ locals {
       actions   = ["secretsmanager:GetSecretValue"]
       resources = ["${local.secrets_arn}/notice-webhooks-??????"]
     }
-    # Credentials of source hypervisors and CMDBs, filed by the operator under this prefix.
+    # Credentials of source hypervisors, filed by the operator under this prefix.
     source-secrets = {
       actions   = ["secretsmanager:GetSecretValue"]
       resources = ["${local.secrets_arn}/source/*"]
@@ -317,6 +317,11 @@ locals {
     cmf-secret = {
       actions   = ["secretsmanager:GetSecretValue"]
       resources = local.cmf_secret_arns
+    }
+    # The account of the CMDB, where one is named.
+    cmdb-secret = {
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = local.cmdb_secret_arns
     }
 
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html

@@ -50,6 +50,16 @@ locals {
     "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:${var.cmf_secret_id}-??????",
   ]
 
+  # For every function that works with the configuration item.
+  cmdb_environment = {
+    LANDFALL_CMDB_SECRET_ID = var.cmdb_secret_id
+    LANDFALL_CMDB_URL       = var.cmdb_url
+  }
+  cmdb_secret_arns = var.cmdb_secret_id == null ? [] : [
+    startswith(var.cmdb_secret_id, "arn:") ? var.cmdb_secret_id :
+    "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:${var.cmdb_secret_id}-??????",
+  ]
+
   # For every function that is about to take a step of the switch.
   freeze_environment = { LANDFALL_FREEZE_PARAMETER = var.freeze_calendar_parameter }
   freeze_parameter_arns = var.freeze_calendar_parameter == null ? [] : [
@@ -154,14 +164,14 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional = merge(local.cmf_environment, local.freeze_environment, {
-        LANDFALL_CMDB_URL               = var.cmdb_url
+      optional = merge(local.cmf_environment, local.cmdb_environment, local.freeze_environment, {
         LANDFALL_DECOMMISSION_INSTANCES = local.decommission
         LANDFALL_SOURCE_API_ALLOW       = local.source_api_allow
       })
       access = [
         "state-claims", "mgn-servers", "mgn-finalize", "dns", "dns-changes", "instances-read", "instance-protection", "instance-tags",
-        "source-secrets", "source-accounts", "source-stop", "source-terminate", "cmf-secret", "freeze-calendar", "target-accounts", "explain-refusals",
+        "source-secrets", "source-accounts", "source-stop", "source-terminate", "cmf-secret", "cmdb-secret", "freeze-calendar", "target-accounts",
+        "explain-refusals",
       ]
     }
     approvals = {
@@ -211,14 +221,13 @@ locals {
       memory               = 256
       reserved_concurrency = null
       environment          = {}
-      optional = merge(local.cmf_environment, {
-        LANDFALL_CMDB_URL         = var.cmdb_url
+      optional = merge(local.cmf_environment, local.cmdb_environment, {
         LANDFALL_SOURCE_API_ALLOW = local.source_api_allow
       })
       access = [
         "state-waits", "mgn-servers", "mgn-jobs", "mgn-job-log", "mgn-lifecycle", "mgn-terminate", "mgn-terminates-on-ec2",
         "mgn-disconnect", "mgn-launch-settings-read", "mgn-launch-settings", "launch-template-default", "dns", "dns-changes", "dns-answers",
-        "instances-read", "instance-protection", "source-secrets", "source-accounts", "source-start", "source-keys", "cmf-secret", "target-accounts", "explain-refusals",
+        "instances-read", "instance-protection", "source-secrets", "source-accounts", "source-start", "source-keys", "cmf-secret", "cmdb-secret", "target-accounts", "explain-refusals",
       ]
     }
   }

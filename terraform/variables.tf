@@ -206,6 +206,17 @@ variable "cmdb_url" {
   default     = null
 }
 
+variable "cmdb_secret_id" {
+  description = "Name or ARN of the secret of the CMDB's account, in this account and Region: {\"username\", \"password\"} for HTTP Basic, as ServiceNow takes it, or {\"token\"} for a bearer token. Null only where a gateway before the CMDB lets the functions in by other means."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.cmdb_secret_id == null || var.cmdb_url != null
+    error_message = "cmdb_secret_id is of no use without cmdb_url."
+  }
+}
+
 variable "freeze_calendar_parameter" {
   description = "Name of the SSM parameter (a String in this Region) that holds the freeze calendar, an iCalendar file; null when there is none. docs/WINDOWS.md"
   type        = string

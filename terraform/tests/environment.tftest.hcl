@@ -51,6 +51,7 @@ run "everything_set" {
     cmf_secret_id      = "MFServiceAccount-pool"
     cmf_required       = true
     cmdb_url           = "https://cmdb.example.com"
+    cmdb_secret_id     = "corp/servicenow"
     agent_role_arn     = "arn:aws:iam::123456789012:role/agent"
     agent_proxy_url    = "https://10.0.0.1:8088/"
     agent_no_proxy     = ".corp"
@@ -87,13 +88,13 @@ run "everything_set" {
       control           = "LANDFALL_APPROVALS LANDFALL_FREEZE_PARAMETER"
       verify-migration  = ""
       finalize-cutover = join(" ", [
-        "LANDFALL_CMDB_URL", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
+        "LANDFALL_CMDB_SECRET_ID", "LANDFALL_CMDB_URL", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
         "LANDFALL_CMF_URL", "LANDFALL_DECOMMISSION_INSTANCES", "LANDFALL_FREEZE_PARAMETER", "LANDFALL_SOURCE_API_ALLOW",
       ])
       callback = "LANDFALL_CALLBACK_ALLOW LANDFALL_CALLBACK_FAILED_QUEUE_URL LANDFALL_CALLBACK_SECRET_ARN"
       notify   = "LANDFALL_NOTICE_ALLOW LANDFALL_NOTICE_HOSTS LANDFALL_NOTICE_SECRET_ARN LANDFALL_NOTICE_TOPIC_ARN"
       rollback = join(" ", [
-        "LANDFALL_CMDB_URL", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
+        "LANDFALL_CMDB_SECRET_ID", "LANDFALL_CMDB_URL", "LANDFALL_CMF_LOGIN_URL", "LANDFALL_CMF_REQUIRED", "LANDFALL_CMF_SECRET_ID",
         "LANDFALL_CMF_URL", "LANDFALL_SOURCE_API_ALLOW",
       ])
     }
@@ -172,4 +173,14 @@ run "cloud_migration_factory_without_its_address" {
   }
 
   expect_failures = [var.cmf_secret_id, var.cmf_required]
+}
+
+run "the_secret_of_a_cmdb_without_its_address" {
+  command = plan
+
+  variables {
+    cmdb_secret_id = "corp/servicenow"
+  }
+
+  expect_failures = [var.cmdb_secret_id]
 }

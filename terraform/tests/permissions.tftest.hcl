@@ -223,6 +223,27 @@ run "the_secret_of_cloud_migration_factory" {
   }
 }
 
+run "the_secret_of_the_cmdb" {
+  command = plan
+
+  variables {
+    cmdb_url       = "https://cmdb.example.com"
+    cmdb_secret_id = "corp/servicenow"
+  }
+
+  assert {
+    condition = {
+      for name, statements in local.function_statements : name => flatten([
+        for statement in statements : [statement.actions, statement.resources] if statement.sid == "CmdbSecret"
+      ]) if contains(statements[*].sid, "CmdbSecret")
+      } == {
+      for name in ["finalize-cutover", "rollback"] :
+      name => ["secretsmanager:GetSecretValue", "arn:aws:secretsmanager:us-east-1:123456789012:secret:corp/servicenow-??????"]
+    }
+    error_message = "The secret is for those who work with the configuration item, and no other secret comes with it."
+  }
+}
+
 run "the_freeze_calendar" {
   command = plan
 
@@ -253,6 +274,20 @@ run "its_secret_by_arn" {
 
   assert {
     condition     = one(local.cmf_secret_arns) == "arn:aws:secretsmanager:us-east-1:123456789012:secret:factory-AbCdEf"
+    error_message = "An ARN is taken as it is."
+  }
+}
+
+run "the_cmdb_s_secret_by_arn" {
+  command = plan
+
+  variables {
+    cmdb_url       = "https://cmdb.example.com"
+    cmdb_secret_id = "arn:aws:secretsmanager:us-east-1:123456789012:secret:servicenow-AbCdEf"
+  }
+
+  assert {
+    condition     = one(local.cmdb_secret_arns) == "arn:aws:secretsmanager:us-east-1:123456789012:secret:servicenow-AbCdEf"
     error_message = "An ARN is taken as it is."
   }
 }

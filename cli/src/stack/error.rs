@@ -110,6 +110,16 @@ pub enum StackError {
         #[source]
         source: reqwest::Error,
     },
+    /// Secrets Manager of the local stack did not keep a secret.
+    #[error("MiniStack at {url} did not keep the secret {name}: {problem}")]
+    Secret {
+        /// Where it was asked.
+        url: String,
+        /// The secret.
+        name: &'static str,
+        /// What it said.
+        problem: String,
+    },
     /// Two of us at once.
     #[error("another `landfall up` or `landfall down` is at work in {}; wait for it to end", root.display())]
     Busy {

@@ -15,6 +15,7 @@ mod layout;
 mod mirror;
 mod process;
 mod python;
+mod secrets;
 mod services;
 mod terraform;
 mod tools;
@@ -113,6 +114,7 @@ pub async fn up(options: UpOptions) -> Result<StackInfo, StackError> {
     )
     .await?;
 
+    secrets::store(&ministack.url).await?;
     let outputs = blocking({
         let deployment = terraform::Deployment {
             terraform: tools.terraform,

@@ -15,6 +15,7 @@ use super::StackError;
 use super::command::{local_aws, output, spawn_error};
 use super::console::Console;
 use super::layout::{Layout, create_dir};
+use super::secrets;
 
 /// Terraform waits far more than it works, so all that can wait shall wait at once.
 const PARALLELISM: &str = "-parallelism=30";
@@ -166,6 +167,7 @@ fn variables(deployment: &Deployment) -> Vec<(&'static str, OsString)> {
         ),
         ("TF_VAR_cmf_url", format!("{simulator}/cmf").into()),
         ("TF_VAR_cmdb_url", format!("{simulator}/cmdb").into()),
+        ("TF_VAR_cmdb_secret_id", secrets::CMDB.into()),
     ]
 }
 

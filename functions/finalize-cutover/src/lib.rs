@@ -13,8 +13,8 @@
 //! `"phase": "archive"` it ends the retention of one that has succeeded: the source is deleted, where that was asked for
 //! and agreed to, and its server is archived in MGN.
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_SOURCE_API_ALLOW` (list of
-//! origins), `LANDFALL_DECOMMISSION_INSTANCES` (list of ARNs), `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`,
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL` with `LANDFALL_CMDB_SECRET_ID`,
+//! `LANDFALL_SOURCE_API_ALLOW` (list of origins), `LANDFALL_DECOMMISSION_INSTANCES` (list of ARNs), `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`,
 //! `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`, `LANDFALL_FREEZE_PARAMETER`.
 #![warn(missing_docs)]
 
@@ -36,9 +36,9 @@ use landfall_domain::{
     ErrorName, EventType, MigrationRecord, MigrationRequest, StageError, Status,
 };
 use landfall_external::LazyHttp;
-use landfall_external::cmf;
 use landfall_external::dns::Dns;
 use landfall_external::source as source_api;
+use landfall_external::{cmdb, cmf};
 use landfall_gates::Holds;
 use landfall_mgn::Mgn;
 use serde::Deserialize;
@@ -60,12 +60,10 @@ pub struct Deps {
     pub ec2: aws_sdk_ec2::Client,
     /// The users' names.
     pub dns: Dns,
-    /// For everything that is not AWS.
-    pub http: LazyHttp,
     /// The way to the machine that moves, in the deployment's own account.
     pub sources: source_api::Access,
     /// The CMDB, where there is one.
-    pub cmdb_url: Option<String>,
+    pub cmdb: Option<cmdb::Access>,
     /// Cloud Migration Factory, where there is one.
     pub cmf: Option<cmf::Access>,
     /// What may hold the next step.
@@ -86,8 +84,7 @@ impl Deps {
             dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
             sources: source_api::Access::load(aws, env, &http),
             cmf: cmf::Access::load(aws, env, &http),
-            http,
-            cmdb_url: env.optional("LANDFALL_CMDB_URL"),
+            cmdb: cmdb::Access::load(aws, env, &http),
             holds: Holds::load(aws, env),
         }
     }

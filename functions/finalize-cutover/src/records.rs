@@ -3,7 +3,6 @@
 use landfall_domain::cmf::{Weight, not_updated};
 use landfall_domain::finalize::{State, Step};
 use landfall_domain::{MigrationRecord, StageError};
-use landfall_external::cmdb::Cmdb;
 use serde_json::{Map, Value, json};
 
 use crate::steps::{Clock, begin, finish};
@@ -23,13 +22,13 @@ pub(crate) async fn update_cmdb(
     let Some(item) = record.request.cmdb.clone() else {
         return Ok(record);
     };
-    let Some(url) = &deps.cmdb_url else {
+    let Some(access) = &deps.cmdb else {
         tracing::warn!("the request names a configuration item, and this deployment has no CMDB");
         let left = "left to a person: LANDFALL_CMDB_URL is not set";
         let left = (State::Left, left.into());
         return finish(deps, record, Step::Cmdb, left, clock).await;
     };
-    let cmdb = Cmdb::new(&deps.http.get()?, url, REFUSED)?;
+    let cmdb = access.connect(REFUSED).await?;
     let wanted = json!({ "ip_address": target.private_ip, "object_id": target.instance_id });
     let current = cmdb.get(&item).await?;
     if record.done.cmdb_previous.is_none() {

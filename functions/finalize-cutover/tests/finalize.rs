@@ -11,6 +11,8 @@
 
 #[path = "finalize/archive.rs"]
 mod archive;
+#[path = "finalize/cmdb.rs"]
+mod cmdb;
 #[path = "finalize/cmf.rs"]
 mod cmf;
 #[path = "finalize/night.rs"]
@@ -40,9 +42,8 @@ impl Stage {
             mgn: parts.mgn.clone(),
             ec2: parts.ec2.clone(),
             dns: parts.dns.clone(),
-            http: parts.http.clone(),
             sources: parts.sources.clone(),
-            cmdb_url: parts.cmdb_url.clone(),
+            cmdb: parts.cmdb.clone(),
             cmf: parts.cmf.clone(),
             holds: Holds::default(),
         };

@@ -20,8 +20,9 @@
 //! Past MGN `FinalizeCutover` nothing is undone by itself: the users work on the target, and moving them back to a
 //! source that has missed their writes is no decision for a machine. Where a person orders it, what can still be undone is.
 //!
-//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL`, `LANDFALL_SOURCE_API_ALLOW` (list of
-//! origins), `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`, `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`.
+//! Environment: `LANDFALL_TABLE`, `LANDFALL_BUS`; optional `LANDFALL_CMDB_URL` with `LANDFALL_CMDB_SECRET_ID`,
+//! `LANDFALL_SOURCE_API_ALLOW` (list of origins), `LANDFALL_CMF_URL` with `LANDFALL_CMF_LOGIN_URL`,
+//! `LANDFALL_CMF_SECRET_ID` and `LANDFALL_CMF_REQUIRED`.
 #![warn(missing_docs)]
 
 mod compensate;
@@ -47,9 +48,9 @@ use landfall_domain::{
     ErrorName, MigrationRecord, MigrationRequest, StageError, Status, WorkflowPlan,
 };
 use landfall_external::LazyHttp;
-use landfall_external::cmf;
 use landfall_external::dns::Dns;
 use landfall_external::source as source_api;
+use landfall_external::{cmdb, cmf};
 use landfall_mgn::Mgn;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -70,12 +71,10 @@ pub struct Deps {
     pub ec2: aws_sdk_ec2::Client,
     /// The users' names.
     pub dns: Dns,
-    /// For everything that is not AWS.
-    pub http: LazyHttp,
     /// The way to the machine that moves, in the deployment's own account.
     pub sources: source_api::Access,
     /// The CMDB, where there is one.
-    pub cmdb_url: Option<String>,
+    pub cmdb: Option<cmdb::Access>,
     /// Cloud Migration Factory, where there is one.
     pub cmf: Option<cmf::Access>,
 }
@@ -94,8 +93,7 @@ impl Deps {
             dns: Dns::new(aws_sdk_route53::Client::new(aws), REFUSED),
             sources: source_api::Access::load(aws, env, &http),
             cmf: cmf::Access::load(aws, env, &http),
-            http,
-            cmdb_url: env.optional("LANDFALL_CMDB_URL"),
+            cmdb: cmdb::Access::load(aws, env, &http),
         }
     }
 

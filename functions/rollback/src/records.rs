@@ -3,7 +3,6 @@
 use landfall_domain::cmf::{Server, Weight};
 use landfall_domain::record::PreviousStatus;
 use landfall_domain::{MigrationRecord, StageError};
-use landfall_external::cmdb::Cmdb;
 use landfall_external::cmf::Access;
 use serde_json::Value;
 
@@ -17,8 +16,13 @@ pub(crate) async fn restore_cmdb(
     let (Some(previous), Some(item)) = (&record.done.cmdb_previous, &record.request.cmdb) else {
         return Ok("no configuration item was changed".to_owned());
     };
-    let url = needed(deps.cmdb_url.as_deref(), "LANDFALL_CMDB_URL")?;
-    let cmdb = Cmdb::new(&deps.http.get()?, url, REFUSED)?;
+    let access = deps.cmdb.as_ref().ok_or_else(|| {
+        StageError::new(
+            REFUSED,
+            "LANDFALL_CMDB_URL is not set any more, so what was changed there cannot be put back",
+        )
+    })?;
+    let cmdb = access.connect(REFUSED).await?;
     let id = &item.sys_id;
     if holds(&cmdb.get(item).await?, previous) {
         return Ok(format!("{id} is as before"));
@@ -89,13 +93,4 @@ async fn put_back(access: &Access, before: &PreviousStatus) -> Result<String, St
         REFUSED,
         format!("CMF: the server {id} did not take its earlier migration status back"),
     ))
-}
-
-fn needed<'a>(url: Option<&'a str>, variable: &str) -> Result<&'a str, StageError> {
-    url.ok_or_else(|| {
-        StageError::new(
-            REFUSED,
-            format!("{variable} is not set any more, so what was changed there cannot be put back"),
-        )
-    })
 }

@@ -132,8 +132,9 @@ def test_the_sources_systems(simulator):
     status, _, text = simulator.call("GET", "/cmf/user/server/8")
     assert (status, json.loads(text)["errors"]) == (400, ["server Id: 8 does not exist"])
     record = "/cmdb/api/now/table/cmdb_ci_server/abc"
-    assert simulator.call("PATCH", record, {"install_status": "7"})[0] == 200
-    assert json.loads(simulator.call("GET", record)[2])["result"]["install_status"] == "7"
+    own = {**basic("simulated-cmdb-password", "landfall@cmdb.local"), "Content-Type": "application/json"}
+    assert simulator.call("PATCH", record, {"install_status": "7"}, own)[0] == 200
+    assert json.loads(simulator.call("GET", record, headers=own)[2])["result"]["install_status"] == "7"
 
     token = json.loads(simulator.call("POST", "/azure/tenant/oauth2/v2.0/token", raw=b"grant_type=client_credentials")[2])
     bearer = {"Authorization": f"Bearer {token['access_token']}", "Content-Type": "application/json"}
@@ -155,8 +156,8 @@ def test_the_sources_systems(simulator):
     assert simulator.call("GET", snapshot, headers=bearer)[0] == 404
 
 
-def basic(password="simulated-vcenter-password"):
-    return {"Authorization": "Basic " + base64.b64encode(f"landfall@vsphere.local:{password}".encode()).decode()}
+def basic(password="simulated-vcenter-password", username="landfall@vsphere.local"):
+    return {"Authorization": "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()}
 
 
 def vcenter(simulator):
@@ -269,6 +270,20 @@ def test_cloud_migration_factory_wants_a_token_when_told_to(simulator):
     assert status == 200
     own = {"Authorization": json.loads(text), "Content-Type": "application/json"}
     assert simulator.call("GET", "/cmf/user/wave", headers=own)[0] == 200
+
+
+def test_the_cmdb_lets_in_its_account_and_its_token(simulator):
+    simulator.sim("POST", "seed", {"cmdb": [{"table": "cmdb_ci_server", "sys_id": "abc"}]})
+    record = "/cmdb/api/now/table/cmdb_ci_server/abc"
+    for headers in ({}, basic("wrong", "landfall@cmdb.local"), {"Authorization": "Bearer wrong"}):
+        for method in ("GET", "PATCH"):
+            status, _, text = simulator.call(method, record, headers=headers)
+            assert (status, json.loads(text)["error"]["message"]) == (401, "User Not Authenticated")
+    for headers in (basic("simulated-cmdb-password", "landfall@cmdb.local"), {"Authorization": "Bearer simulated-cmdb-token"}):
+        assert simulator.call("GET", record, headers=headers)[0] == 200
+        assert simulator.call("GET", record[:-3] + "no", headers=headers)[0] == 404
+    simulator.sim("POST", "switches", {"cmdbAccount": "off"})
+    assert simulator.call("GET", record)[0] == 200
 
 
 def test_the_control_plane_tells_what_was_called(simulator, mgn):

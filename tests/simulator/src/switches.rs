@@ -43,6 +43,8 @@ pub enum Switch {
     SimulationResults,
     /// Whether Cloud Migration Factory wants the token of a sign-in.
     CmfToken,
+    /// Whether the CMDB lets in only who has its account or its token.
+    CmdbAccount,
 }
 
 struct Spec {
@@ -155,6 +157,12 @@ const SPECS: &[Spec] = &[
         name: "cmfToken",
         values: &["off", "on"],
         about: "Cloud Migration Factory's user API wants the token of its login API",
+    },
+    Spec {
+        switch: Switch::CmdbAccount,
+        name: "cmdbAccount",
+        values: &["on", "off"],
+        about: "the CMDB wants its account (HTTP Basic) or its token (Bearer), as ServiceNow does; off: a gateway lets everybody in",
     },
 ];
 

@@ -1,4 +1,4 @@
-//! The simulator as Landfall's own code speaks to it: the installer's commands, and Cloud Migration Factory.
+//! The simulator as Landfall's own code speaks to it: the installer's commands, Cloud Migration Factory, and the CMDB.
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests; clippy exempts only the tests themselves"
@@ -12,7 +12,9 @@ use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use landfall_domain::ErrorName;
 use landfall_domain::cmf::{WAVE_STARTED, Weight};
 use landfall_domain::installer::{Installation, Network, Platform, commands, silent_failure};
+use landfall_domain::request::CmdbItem;
 use landfall_external::LazyHttp;
+use landfall_external::cmdb;
 use landfall_external::cmf::Access;
 use landfall_simulator::{Config, Simulator};
 use serde_json::{Value, json};
@@ -99,6 +101,48 @@ async fn the_installer_s_commands_register_a_server_once_on_either_system() {
     }
 }
 
+/// A Secrets Manager whose every secret holds this.
+fn secret(text: &'static str) -> aws_sdk_secretsmanager::Client {
+    let rule = mock!(aws_sdk_secretsmanager::Client::get_secret_value)
+        .then_output(move || GetSecretValueOutput::builder().secret_string(text).build());
+    mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&rule])
+}
+
+#[tokio::test]
+async fn the_cmdb_is_signed_in_to_read_and_changed() {
+    let record = json!({"table": "cmdb_ci_server", "sys_id": "abc", "ip_address": "192.0.2.10"});
+    let simulator = start(json!({ "cmdb": [record] }), &[]).await;
+    let item = CmdbItem {
+        table: "cmdb_ci_server".into(),
+        sys_id: "abc".into(),
+    };
+    let refusal = ErrorName::PrerequisiteError;
+    let mut access = cmdb::Access {
+        url: format!("{}/cmdb", simulator.url()),
+        secret_id: Some("landfall/cmdb".into()),
+        http: LazyHttp::default(),
+        secrets: secret(r#"{"username": "landfall@cmdb.local", "password": "wrong"}"#),
+    };
+    let cmdb = access.connect(refusal).await.unwrap();
+    let error = cmdb.get(&item).await.unwrap_err();
+    assert!(error.message.contains("401"), "{error}");
+    for account in [
+        r#"{"username": "landfall@cmdb.local", "password": "simulated-cmdb-password"}"#,
+        r#"{"token": "simulated-cmdb-token"}"#,
+    ] {
+        access.secrets = secret(account);
+        let cmdb = access.connect(refusal).await.unwrap();
+        cmdb.get(&item).await.unwrap();
+        let change = json!({ "ip_address": account.len().to_string() });
+        let changed = cmdb.patch(&item, &change).await.unwrap();
+        assert_eq!(changed["ip_address"], change["ip_address"]);
+    }
+    access.secret_id = None;
+    let cmdb = access.connect(refusal).await.unwrap();
+    let error = cmdb.patch(&item, &json!({})).await.unwrap_err();
+    assert!(error.message.contains("401"), "{error}");
+}
+
 #[tokio::test]
 async fn cloud_migration_factory_is_signed_in_to_read_and_changed() {
     let plan = json!([
@@ -107,11 +151,6 @@ async fn cloud_migration_factory_is_signed_in_to_read_and_changed() {
         {"server_id": "7", "server_name": "web-01", "app_id": "5"},
     ]);
     let simulator = start(json!({ "cmf": plan }), &["cmfToken=on"]).await;
-    let secret = |text: &'static str| {
-        let rule = mock!(aws_sdk_secretsmanager::Client::get_secret_value)
-            .then_output(move || GetSecretValueOutput::builder().secret_string(text).build());
-        mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&rule])
-    };
     let mut access = Access {
         url: format!("{}/cmf", simulator.url()),
         login_url: None,

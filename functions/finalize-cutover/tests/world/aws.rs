@@ -17,7 +17,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value;
 use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 
 use super::table::{code, rule};
-use super::{Job, SERVER, SOURCE, World};
+use super::{CMDB_SECRET, Job, SERVER, SOURCE, World};
 
 fn sdk_job(job: &Job) -> mgn::Job {
     mgn::Job::builder()
@@ -428,8 +428,10 @@ pub(crate) fn secrets(world: &Arc<Mutex<World>>) -> aws_sdk_secretsmanager::Clie
             Client::get_secret_value,
             get_secret_value::GetSecretValueError,
             "GetSecretValue",
-            |_w, input| {
+            |w, input| {
+                let cmdb = format!(r#"{{"username": "u", "password": "{}"}}"#, w.cmdb_password);
                 let text = match input.secret_id() {
+                    Some(CMDB_SECRET) => cmdb.as_str(),
                     Some("landfall/cmf") => r#"{"username": "u", "password": "p"}"#,
                     _ => {
                         r#"{"tenantId": "t", "clientId": "c", "clientSecret": "s", "username": "u", "password": "p"}"#

@@ -18,6 +18,7 @@ use landfall_domain::cmf::Weight;
 use landfall_domain::record::DnsValue;
 use landfall_domain::{ErrorName, MigrationRecord, Status};
 use landfall_external::LazyHttp;
+use landfall_external::cmdb;
 use landfall_external::cmf::Access;
 use landfall_external::dns::Dns;
 use landfall_external::source::{self, Ec2Sources};
@@ -31,6 +32,8 @@ pub(crate) const TARGET: &str = "i-00000000000000001";
 /// The instance of a source on EC2.
 pub(crate) const SOURCE: &str = "i-0000000000000000f";
 pub(crate) const CUTOVER_JOB: &str = "mgnjob-00000000000000002";
+/// The secret with the CMDB's account.
+pub(crate) const CMDB_SECRET: &str = "landfall/cmdb";
 pub(crate) const NOW: &str = "2026-11-21T12:00:00Z";
 
 thread_local! {
@@ -120,6 +123,8 @@ pub(crate) struct World {
     /// Whether the guest of a source in vSphere ignores that it is to shut down.
     pub(crate) hangs: bool,
     pub(crate) cmdb: Value,
+    /// The password of the CMDB's account, as its secret has it.
+    pub(crate) cmdb_password: &'static str,
     pub(crate) cmf_status: String,
 }
 
@@ -200,9 +205,8 @@ pub(crate) struct Parts {
     pub(crate) mgn: Mgn,
     pub ec2: aws_sdk_ec2::Client,
     pub(crate) dns: Dns,
-    pub(crate) http: LazyHttp,
     pub(crate) sources: source::Access,
-    pub(crate) cmdb_url: Option<String>,
+    pub(crate) cmdb: Option<cmdb::Access>,
     pub(crate) cmf: Option<Access>,
 }
 
@@ -266,10 +270,14 @@ pub(crate) async fn cut_over(refusal: ErrorName) -> Parts {
             secret_id: Some("landfall/cmf".into()),
             weight: Weight::Required,
             http: http.clone(),
+            secrets: secrets.clone(),
+        }),
+        cmdb: Some(cmdb::Access {
+            url: format!("{}/cmdb", outside.url),
+            secret_id: Some(CMDB_SECRET.into()),
+            http,
             secrets,
         }),
-        http,
-        cmdb_url: Some(format!("{}/cmdb", outside.url)),
         world,
     }
 }
@@ -314,6 +322,7 @@ fn fresh() -> World {
         replicates: true,
         hangs: false,
         cmdb: json!({"sys_id": "abc", "ip_address": "192.0.2.10", "name": "web-01"}),
+        cmdb_password: outside::CMDB_PASSWORD,
         cmf_status: "Landfall: preparing".into(),
     }
 }

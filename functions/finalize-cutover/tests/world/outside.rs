@@ -5,11 +5,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::{Fault, World};
+
+/// The password of the CMDB's one account, and what it signs in with.
+pub(crate) const CMDB_PASSWORD: &str = "p";
+const CMDB_AUTHORIZATION: &str = "Basic dTpw";
 
 type Shared = Arc<OnceLock<Arc<Mutex<World>>>>;
 
@@ -37,7 +41,13 @@ pub(crate) async fn serve() -> Outside {
     Outside { url, world }
 }
 
-async fn answer(State(world): State<Shared>, method: Method, uri: Uri, body: Bytes) -> Response {
+async fn answer(
+    State(world): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let mut world = world.get().unwrap().lock().unwrap();
     let last = uri.path().rsplit('/').next().unwrap_or_default();
     let system = uri.path().split('/').nth(1).unwrap_or_default();
@@ -52,6 +62,15 @@ async fn answer(State(world): State<Shared>, method: Method, uri: Uri, body: Byt
         "vsphere" => vsphere(&mut world, &method, &uri),
         "cmf" if last == "login" => (200, json!("t")),
         "cmf" => cmf(&mut world, &method, &body),
+        _ if headers
+            .get("authorization")
+            .is_none_or(|it| it != CMDB_AUTHORIZATION) =>
+        {
+            (
+                401,
+                json!({"error": {"message": "User Not Authenticated", "detail": "Required to provide Auth information"}}),
+            )
+        }
         _ => cmdb(&mut world, &method, &body),
     };
     if fault.is_some() {

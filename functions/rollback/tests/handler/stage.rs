@@ -28,9 +28,8 @@ impl Stage {
             mgn: parts.mgn.clone(),
             ec2: parts.ec2.clone(),
             dns: parts.dns.clone(),
-            http: parts.http.clone(),
             sources: parts.sources.clone(),
-            cmdb_url: parts.cmdb_url.clone(),
+            cmdb: parts.cmdb.clone(),
             cmf: parts.cmf.clone(),
         };
         Self { parts, deps }

@@ -458,3 +458,18 @@ async fn a_lifecycle_that_cannot_change_without_a_lag_is_waited_for() {
     stage.parts.world().lag = Some("PT1S");
     assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
 }
+
+#[tokio::test]
+async fn a_cmdb_that_lets_nobody_in_freezes_and_says_where_its_account_is() {
+    let stage = Stage::moved().await;
+    stage.parts.world().cmdb_password = "old-password";
+    let answer = stage.finish().await.unwrap();
+    assert_eq!(answer["status"], "FROZEN");
+    let world = stage.parts.world();
+    assert_eq!(world.cmdb["ip_address"], "10.1.0.11");
+    let told = format!("{:?}", world.events);
+    for part in ["answered 401", "the secret landfall/cmdb"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(!told.contains("old-password"), "{told}");
+}

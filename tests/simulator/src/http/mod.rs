@@ -157,7 +157,17 @@ async fn source(
                 };
                 cmf::answer(&mut world.sources, &request, wants_token)
             }
-            "cmdb" => cmdb::answer(&mut world.sources, method, &path, &input),
+            "cmdb" => {
+                let wants_account = world.switches.is(Switch::CmdbAccount, "on");
+                let authorization = headers.get(header::AUTHORIZATION);
+                let request = cmdb::Request {
+                    method,
+                    path: &path,
+                    authorization: authorization.and_then(|it| it.to_str().ok()),
+                    body: &input,
+                };
+                cmdb::answer(&mut world.sources, &request, wants_account)
+            }
             "vsphere" => {
                 let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
                 let request = vsphere::Request {
