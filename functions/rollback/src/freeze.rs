@@ -21,7 +21,7 @@ pub(crate) async fn after(
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
     record.hand_over = Some(hand_over.clone());
-    let mut evidence = told(hand_over);
+    let mut evidence = hand_over.evidence();
     evidence["failure"] = json!(record.failure);
     let failed = Change::to(record.status, EventType::RollbackFailed)
         .reason(REFUSED.as_str())
@@ -68,7 +68,7 @@ pub(crate) async fn only(
         let because = format!("the rollback died: {}: {}", caught.error, caught.message);
         HandOver::of(&record, &plan, &progress, &because)
     };
-    let mut evidence = told(&hand_over);
+    let mut evidence = hand_over.evidence();
     evidence["failure"] = json!(record.failure);
     evidence["plan"] = json!(plan);
     evidence["caught"] = json!(caught);
@@ -97,16 +97,6 @@ async fn stand(
         .reason(ErrorName::ApprovalError.as_str())
         .evidence(json!({ "because": because, "order": record.control.ordered }));
     Box::pin(deps.journal.advance(record, change, now)).await
-}
-
-fn told(hand_over: &HandOver) -> Value {
-    let ids = |lines: &[landfall_domain::rollback::Line]| -> Vec<String> {
-        lines.iter().map(|line| line.compensation.clone()).collect()
-    };
-    json!({
-        "done": hand_over.done, "notDone": ids(&hand_over.not_done), "because": hand_over.because,
-        "kept": hand_over.kept, "irreversible": hand_over.irreversible, "handOver": hand_over.text(),
-    })
 }
 
 async fn write(

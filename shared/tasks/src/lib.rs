@@ -14,8 +14,9 @@ use landfall_common::aws_error::{AwsResultExt as _, code, stage_error};
 use landfall_common::state::Change;
 use landfall_common::state::wait::Wait;
 use landfall_common::{Journal, Key, telemetry};
+use landfall_domain::rollback::{self, Estimates, HandOver};
 use landfall_domain::{ErrorName, EventType, MigrationRecord, StageError, Status};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Errors that mean the token is used, or its execution gone: nobody is left to tell.
 const DEAD: [&str; 3] = ["TaskDoesNotExist", "TaskTimedOut", "InvalidToken"];
@@ -149,7 +150,7 @@ pub async fn freeze_if_gone(
 
 async fn freeze(
     journal: &Journal,
-    record: MigrationRecord,
+    mut record: MigrationRecord,
     how: &str,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
@@ -157,14 +158,26 @@ async fn freeze(
         execution = how,
         "the execution of a migration has ended, and nobody goes on with it"
     );
+    let when = if record.is_being_undone() {
+        "in the middle of it"
+    } else {
+        "before it began"
+    };
+    let because = format!(
+        "the execution ended {when} ({how}), and nothing automatic goes on; `landfall rollback` does what is left, or do it by \
+         hand and then `landfall release`"
+    );
+    let plan = rollback::plan(&record, &Estimates::default());
+    let progress = record.rollback.clone().unwrap_or_default();
+    let hand_over = HandOver::of(&record, &plan, &progress, &because);
+    let mut evidence = hand_over.evidence();
+    evidence["execution"] = how.into();
+    evidence["status"] = record.status.as_str().into();
+    record.hand_over = Some(hand_over);
     let change = Change::to(Status::Frozen, EventType::MigrationFrozen)
         .reason("EXECUTION_GONE")
-        .evidence(json!({
-            "execution": how, "status": record.status,
-            "byHand": "See what is done in the record; landfall rollback undoes it, or finish it by hand, then landfall \
-                       release and submit it again.",
-        }));
-    journal.advance(record, change, now).await
+        .evidence(evidence);
+    Box::pin(journal.advance(record, change, now)).await
 }
 
 /// How an execution has ended; `None` while it runs. One that Step Functions has forgotten has ended.

@@ -276,6 +276,16 @@ async fn stopped(scene: &Scene, played: &Played<'_>, operator: &Person) {
             let frozen = frozen.find(|it| it.event_type == EventType::MigrationFrozen);
             let why = frozen.and_then(|it| it.detail.reason_code.as_deref());
             assert_eq!(why, Some("EXECUTION_GONE"), "{id}: {first:?}");
+            // From the history: the rollback of the next attempt, which may have begun, has a hand-over of its own.
+            let told = frozen.and_then(|it| it.detail.evidence.as_ref());
+            let told = told.expect("evidence");
+            let text = told["handOver"].as_str().expect("a hand-over");
+            assert!(text.contains("the execution ended"), "{id}: {text}");
+            if case.refused.is_some() {
+                let left = told["notDone"].to_string();
+                assert!(left.contains("POWER_ON_SOURCE"), "{id}: {text}");
+                assert!(text.contains("By hand, in this order:"), "{id}: {text}");
+            }
             // The sweep, which finds a wait that is left over, may have been before the first order.
             if let Some(said) = first.filter(|said| said["status"] != "FROZEN") {
                 assert_eq!(said["attempt"], 2, "{id}: {said}");

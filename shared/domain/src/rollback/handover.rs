@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Compensation, Progress, RollbackPlan, Step};
 use crate::health;
@@ -75,6 +76,15 @@ impl HandOver {
             hand_over.by_hand.push(by_hand(record, step));
         }
         hand_over
+    }
+
+    /// For the event that tells of it.
+    pub fn evidence(&self) -> Value {
+        let left = self.not_done.iter().map(|line| line.compensation.as_str());
+        json!({
+            "done": self.done, "notDone": left.collect::<Vec<_>>(), "because": self.because, "kept": self.kept,
+            "irreversible": self.irreversible, "handOver": self.text(),
+        })
     }
 
     /// For a person to read.
