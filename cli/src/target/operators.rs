@@ -76,13 +76,12 @@ fn may_pass(reply: &Reply) -> bool {
 /// How long to wait after so many tries: half of a span that doubles up to a limit, and as much again by chance, for others
 /// that were sent away at the same time come again, too; what the API asks for, where it does. `random` is any number.
 fn pause(tries: u32, asked: Option<u32>, random: u64) -> Duration {
-    let (least, span) = match asked {
-        Some(seconds) => (u64::from(seconds.min(LONGEST_ASKED)) * 1_000, A_LITTLE),
-        None => {
-            let doubled = FIRST_SPAN << tries.saturating_sub(1).min(16);
-            let half = doubled.min(LONGEST_SPAN) / 2;
-            (half, half)
-        }
+    let (least, span) = if let Some(seconds) = asked {
+        (u64::from(seconds.min(LONGEST_ASKED)) * 1_000, A_LITTLE)
+    } else {
+        let doubled = FIRST_SPAN << tries.saturating_sub(1).min(16);
+        let half = doubled.min(LONGEST_SPAN) / 2;
+        (half, half)
     };
     Duration::from_millis(least + random % (span + 1))
 }
