@@ -15,6 +15,20 @@ use serde_json::json;
 
 use crate::{Deps, REFUSED};
 
+/// Why the retention was not ended.
+enum Stop {
+    /// Something was refused, or is not there now.
+    Failed(StageError),
+    /// The source runs, so that it was not deleted.
+    InUse(StageError),
+}
+
+impl From<StageError> for Stop {
+    fn from(error: StageError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// Ends the retention. Why it could not be ended is kept in the record: the workflow ends well all the same, and nobody
 /// else would tell.
 pub(crate) async fn archive(
@@ -23,17 +37,23 @@ pub(crate) async fn archive(
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
     let key = Key::of(&record);
-    let error = match Box::pin(go_on(deps, record, now)).await {
-        Err(error) if !error.name.is_transient() => error,
-        done => return done,
+    let (error, in_use) = match Box::pin(go_on(deps, record, now)).await {
+        Ok(record) => return Ok(record),
+        Err(Stop::InUse(error)) => (error, true),
+        Err(Stop::Failed(error)) if error.name.is_transient() => return Err(error),
+        Err(Stop::Failed(error)) => (error, false),
     };
     let mut record = deps.journal.store.require(&key).await?;
-    let known = record.done.warnings.len();
+    let known = record.done.clone();
+    if in_use {
+        // It is there after all: an order to roll back has somewhere to go back to.
+        record.done.decommission = None;
+    }
     record.done.warn(
         Finding::warning("NOT_ARCHIVED", "/policy/retention", error.message.as_str())
             .remedy("See to it by hand: the retention is over, and Landfall does not try again."),
     );
-    if record.done.warnings.len() > known {
+    if record.done != known {
         deps.journal.store.save(record, now).await?;
     }
     Err(error)
@@ -44,7 +64,7 @@ async fn go_on(
     deps: &Deps,
     mut record: MigrationRecord,
     now: Timestamp,
-) -> Result<MigrationRecord, StageError> {
+) -> Result<MigrationRecord, Stop> {
     let retention = record.request.policy.retention.clone();
     let retention = retention
         .ok_or_else(|| refused("the request has no policy.retention; nothing is archived"))?;
@@ -60,7 +80,7 @@ async fn go_on(
     record.done.archived_at = Some(now.to_string());
     let change = Change::to(record.status, EventType::ServerArchived)
         .evidence(json!({ "outcome": outcome }));
-    Box::pin(deps.journal.advance(record, change, now)).await
+    Ok(Box::pin(deps.journal.advance(record, change, now)).await?)
 }
 
 /// Whether people have said yes: a gate that asks nobody is no agreement to what cannot be undone.
@@ -74,14 +94,17 @@ async fn decommission_source(
     deps: &Deps,
     mut record: MigrationRecord,
     now: Timestamp,
-) -> Result<MigrationRecord, StageError> {
+) -> Result<MigrationRecord, Stop> {
     if !is_agreed(&record) {
         return Err(refused(
             "nobody has agreed to delete the source: it stays, and so does its server in MGN",
-        ));
+        )
+        .into());
     }
     if let Some(finding) = obstacle(&record.request, &deps.sources.removable) {
-        return Err(refused(finding.message.clone()).findings(vec![finding]));
+        return Err(refused(finding.message.clone())
+            .findings(vec![finding])
+            .into());
     }
     let machine = source::connect(&deps.sources, &record.request, REFUSED).await?;
     let machine = machine.ok_or_else(|| refused("the request names no source to delete"))?;
@@ -104,14 +127,15 @@ async fn decommission_source(
                     "the source {} is being deleted",
                     record.request.source_vm_id
                 ),
-            ));
+            )
+            .into());
         }
         Removal::NotOff => {
-            return Err(refused(format!(
+            return Err(Stop::InUse(refused(format!(
                 "the source {} is not off: somebody started it after the migration, so it is not deleted. Find out who \
                  needs it",
                 record.request.source_vm_id
-            )));
+            ))));
         }
     }
     record.done.decommission = Some(Decommission {
@@ -125,7 +149,7 @@ async fn decommission_source(
         .collect();
     let change = Change::to(record.status, EventType::SourceDecommissioned)
         .evidence(json!({ "sourceVmId": record.request.source_vm_id, "approvedBy": by }));
-    Box::pin(deps.journal.advance(record, change, now)).await
+    Ok(Box::pin(deps.journal.advance(record, change, now)).await?)
 }
 
 async fn archive_server(deps: &Deps, record: &MigrationRecord) -> Result<&'static str, StageError> {

@@ -1,5 +1,6 @@
 //! The end of the retention.
 
+use landfall_domain::rollback::{self, Estimates};
 use landfall_domain::{ErrorName, MigrationRecord, StageError, Status};
 use serde_json::{Value, json};
 
@@ -161,10 +162,18 @@ async fn nothing_goes_that_nobody_agreed_to_or_that_is_used_again() {
     for kind in ["azure", "ec2"] {
         let stage = succeeded(kind).await;
         stage.parts.world().power = "running".into();
-        let error = archive(&stage).await.unwrap_err();
-        assert!(error.message.contains("is not off"), "{error}");
-        assert_eq!(stage.parts.world().power, "running");
-        assert_eq!(stage.parts.world().archived, 0);
+        for _ in 0..2 {
+            let error = archive(&stage).await.unwrap_err();
+            assert!(error.message.contains("is not off"), "{error}");
+            let world = stage.parts.world();
+            assert_eq!((world.power.as_str(), world.archived), ("running", 0));
+            // It was not deleted, so an order to roll back goes back to it.
+            let record = world.record();
+            assert_eq!(record.done.decommission, None, "{kind}");
+            assert_eq!(record.done.warnings.len(), 1, "{kind}");
+            let plan = rollback::plan(&record, &Estimates::default());
+            assert!(!plan.compensations.is_empty(), "{kind}");
+        }
     }
     let stage = succeeded("azure").await;
     stage.parts.world().lifecycle = "READY_FOR_TEST".into();

@@ -1,6 +1,7 @@
 //! The plan: what was done, in the order in which it must be undone.
 
 use super::{Compensation, Estimates, Risk, RollbackPlan, Step};
+use crate::finalize::State;
 use crate::record::{Done, LaunchAction, MigrationRecord};
 use crate::status::Status;
 
@@ -19,7 +20,8 @@ pub fn plan(record: &MigrationRecord, estimates: &Estimates) -> RollbackPlan {
              what users wrote on the target since the cutover is not on the source"
         ));
     }
-    if let Some(gone) = &done.decommission {
+    let decommission = done.decommission.as_ref();
+    if let Some(gone) = decommission.filter(|it| it.state == State::Done) {
         plan.plan.irreversible.push(format!(
             "the source was deleted from its platform at {}: the users, the names and the records of others stay with the \
              target",
@@ -124,6 +126,13 @@ fn target_away(plan: &mut Draft<'_>, record: &MigrationRecord, users: &[String])
 fn kept(plan: &mut RollbackPlan, record: &MigrationRecord) {
     let done = &record.done;
     let kept = &mut plan.kept;
+    if let Some(asked) = &done.decommission {
+        // Nobody has seen it gone.
+        kept.push(format!(
+            "the deletion of the source {}, which was asked for at {}: see whether the machine is there",
+            record.request.source_vm_id, asked.at
+        ));
+    }
     if let Some(wave) = &done.cmf_wave {
         // Others of its servers may be under way, or even done: whether it has begun is no longer this migration's to say.
         kept.push(format!(

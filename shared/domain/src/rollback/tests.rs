@@ -410,3 +410,31 @@ fn without_its_source_nothing_goes_back() {
     assert_eq!(plan.irreversible.len(), 2);
     assert!(plan.irreversible[1].contains("deleted from its platform"));
 }
+
+#[test]
+fn a_source_that_nobody_has_seen_gone_is_gone_back_to() {
+    use crate::finalize::State;
+    let mut whole = moved();
+    whole.done.finalized_at = Some("2026-01-01T00:00:00Z".into());
+    let usual = plan(&whole);
+    for (state, goes_back) in [
+        (None, true),
+        (Some(State::Begun), true),
+        (Some(State::Left), true),
+        (Some(State::Done), false),
+    ] {
+        let mut record = whole.clone();
+        record.done.decommission = state.map(|state| crate::record::Decommission {
+            state,
+            at: "2026-02-01T00:00:00Z".into(),
+        });
+        let plan = plan(&record);
+        assert_eq!(plan.compensations.is_empty(), !goes_back, "{state:?}");
+        if goes_back {
+            assert_eq!(plan.compensations, usual.compensations, "{state:?}");
+            let told = plan.kept.iter();
+            let told = told.filter(|it| it.contains("asked for at 2026-02-01T00:00:00Z"));
+            assert_eq!(told.count(), usize::from(state.is_some()), "{state:?}");
+        }
+    }
+}
