@@ -203,8 +203,11 @@ fn night(field: &mut impl FnMut(&str, String), record: &MigrationRecord) {
             format!("{} {}", finding.message, finding.remedy),
         );
     }
-    if let Some(at) = &record.done.archived_at {
-        field("archived", format!("in MGN since {}", moment(at)));
+    let done = &record.done;
+    match (&done.archived_at, &done.archiving_at) {
+        (Some(at), _) => field("archived", format!("in MGN since {}", moment(at))),
+        (None, Some(at)) => field("archived", format!("MGN is asked since {}", moment(at))),
+        (None, None) => {}
     }
     retention(field, record);
 }

@@ -76,7 +76,7 @@ async fn go_on(
     if record.done.archived_at.is_some() {
         return Ok(record);
     }
-    let outcome = archive_server(deps, &record).await?;
+    let (mut record, outcome) = Box::pin(archive_server(deps, record, now)).await?;
     record.done.archived_at = Some(now.to_string());
     let change = Change::to(record.status, EventType::ServerArchived)
         .evidence(json!({ "outcome": outcome }));
@@ -152,14 +152,23 @@ async fn decommission_source(
     Ok(Box::pin(deps.journal.advance(record, change, now)).await?)
 }
 
-async fn archive_server(deps: &Deps, record: &MigrationRecord) -> Result<&'static str, StageError> {
-    let server_id = record.source_server_id.as_deref();
+/// Archives the server in MGN, which is noted first; gives the record as it is then, and what became of the server.
+async fn archive_server(
+    deps: &Deps,
+    mut record: MigrationRecord,
+    now: Timestamp,
+) -> Result<(MigrationRecord, &'static str), StageError> {
+    let server_id = record.source_server_id.clone();
     let server_id = server_id.ok_or_else(|| {
         refused("the migration has no MGN source server; nothing can be archived")
     })?;
     // What MGN shows no more is archived or deleted: either way it takes no place.
-    let Some(server) = deps.mgn.server(server_id).await? else {
-        return Ok("was archived before");
+    let Some(server) = deps.mgn.server(&server_id).await? else {
+        let outcome = match record.done.archiving_at {
+            Some(_) => "archived",
+            None => "was archived before",
+        };
+        return Ok((record, outcome));
     };
     // MGN archives from these two only (API reference, MarkAsArchived); any other says that somebody uses it again.
     if !matches!(server.lifecycle.as_str(), "CUTOVER" | "DISCONNECTED") {
@@ -169,8 +178,12 @@ async fn archive_server(deps: &Deps, record: &MigrationRecord) -> Result<&'stati
             server.lifecycle
         )));
     }
-    deps.mgn.archive(server_id).await?;
-    Ok("archived")
+    if record.done.archiving_at.is_none() {
+        record.done.archiving_at = Some(now.to_string());
+        record = deps.journal.store.save(record, now).await?;
+    }
+    deps.mgn.archive(&server_id).await?;
+    Ok((record, "archived"))
 }
 
 fn refused(message: impl Into<String>) -> StageError {

@@ -192,6 +192,28 @@ async fn nothing_goes_that_nobody_agreed_to_or_that_is_used_again() {
 }
 
 #[tokio::test]
+async fn that_the_server_is_archived_is_noted_before_and_after() {
+    let stage = succeeded("azure").await;
+    stage.parts.world().refused = Some("MarkAsArchived".into());
+    let error = archive(&stage).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::CutoverError);
+    {
+        let mut world = stage.parts.world();
+        let done = world.record().done;
+        assert!(done.archiving_at.is_some());
+        assert_eq!((done.archived_at, world.archived), (None, 0));
+        world.refused = None;
+    }
+    archive(&stage).await.unwrap();
+    assert_gone(&stage, "the second time");
+    let told = stage.parts.world().events[1].1["evidence"]["outcome"].clone();
+    assert_eq!(told, "archived");
+    stage.parts.world().calls.clear();
+    archive(&stage).await.unwrap();
+    assert_eq!(stage.parts.world().calls, ["GetItem"]);
+}
+
+#[tokio::test]
 async fn without_a_decommission_the_source_stays() {
     let stage = succeeded("azure").await;
     stage.parts.change_record(|record| {

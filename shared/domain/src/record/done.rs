@@ -79,6 +79,9 @@ pub struct Done {
     /// The end of the source on its platform, from before it is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decommission: Option<Decommission>,
+    /// Since when MGN is asked to archive the server, from before it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archiving_at: Option<String>,
     /// When MGN accepted `MarkAsArchived`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archived_at: Option<String>,
