@@ -142,12 +142,16 @@ async fn no_secret_can_be_read_anywhere() {
     let source = |name: &str| Source::new(&stack, &run, name);
     let rules = json!([{"gate": "cutover", "approvers": [&ann.arn]}]);
     let good = source("azure").request("policy", json!({"approvals": rules}));
-    let good = azure(&stack, good).await;
+    // Its configuration item is changed with the account of the stack's CMDB.
+    let item = json!({"table": "cmdb_ci_server", "sysId": run});
+    let good = azure(&stack, good.request("cmdb", item)).await;
     let also = vsphere(&stack, source("vsphere")).await;
     // This one goes into another account, by keys of STS, and is undone.
     let bad = account::moved(source("undone").machine("healthy", false), EXTERNAL_ID);
     let bad = azure(&stack, bad).await;
-    stack.seed(&seed([&good, &also])).await;
+    let mut all = seed([&good, &also]);
+    all["cmdb"] = json!([{"table": "cmdb_ci_server", "sys_id": run}]);
+    stack.seed(&all).await;
     stack.seed(&account::seed([&bad])).await;
     let sources = [&good, &also, &bad];
     stack.submit(&sources.map(Source::message)).await;
@@ -203,7 +207,12 @@ async fn no_secret_can_be_read_anywhere() {
         exposed::assert_read(&all, of, &[&log]);
     }
     let mut secrets = secrets(&stack).await;
-    for kept in [run.as_str(), "slack of ", "teams of "] {
+    for kept in [
+        run.as_str(),
+        "slack of ",
+        "teams of ",
+        "password of landfall/cmdb",
+    ] {
         assert!(secrets.iter().any(|it| it.what.contains(kept)), "{kept}");
     }
     let token = Secret::value("what makes a webhook's URL secret", &chats.token);
