@@ -18,6 +18,7 @@ pub(crate) async fn undo(
 ) -> Result<String, StageError> {
     match compensation {
         Compensation::PowerOnSource => source::power_on(deps, record).await,
+        Compensation::CheckSource => source::check(deps, record).await,
         Compensation::RestoreDns { change } => names::restore(deps, record, change).await,
         Compensation::CheckTraffic => names::check_traffic(deps, record).await,
         Compensation::RestoreCmdb => records::restore_cmdb(deps, record).await,

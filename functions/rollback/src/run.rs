@@ -226,7 +226,14 @@ async fn end(
 
 /// What a person does about a target that stays beside a source which serves again.
 fn beside(record: &MigrationRecord, plan: &RollbackPlan) -> Option<String> {
-    let serves = |step: &Step| matches!(step.compensation, Compensation::PowerOnSource);
+    let serves = |step: &Step| {
+        matches!(
+            step.compensation,
+            Compensation::PowerOnSource
+                | Compensation::CheckSource
+                | Compensation::RestoreDns { .. }
+        )
+    };
     let cutover = record.done.cutover.as_ref();
     let target = cutover.and_then(|launch| launch.instance_id.as_deref());
     let target = target.filter(|_| plan.compensations.iter().any(serves))?;

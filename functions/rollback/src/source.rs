@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use landfall_domain::health::{Sample, Seen, on_source};
+use landfall_domain::health::{Sample, Seen, on_source_again};
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
 use landfall_external::source::{self, Machine, Power, SourceMachine as _};
 use tokio::task::JoinSet;
@@ -28,6 +28,49 @@ pub(crate) async fn power_on(deps: &Deps, record: &MigrationRecord) -> Result<St
     })
 }
 
+/// Sees that a source which Landfall did not power off runs and answers as it did before the cutover. One that somebody else
+/// powered off is theirs to power on: Landfall undoes what it did.
+pub(crate) async fn check(deps: &Deps, record: &MigrationRecord) -> Result<String, StageError> {
+    let vm = &record.request.source_vm_id;
+    let power = power(deps, record).await;
+    match power {
+        Ok(Some(Power::Off | Power::Stopping)) => {
+            return Err(not_yet(format!(
+                "the source {vm} is off, and Landfall did not power it off: power it on, and the rollback goes on"
+            )));
+        }
+        Ok(Some(Power::Starting | Power::Unknown)) => {
+            return Err(not_yet(format!("the source {vm} does not run yet")));
+        }
+        Ok(None | Some(Power::Running)) | Err(_) => {}
+    }
+    let answers = ask(record).await?;
+    let passes = format!("passes {answers} of its checks of before the cutover");
+    match power {
+        // What answers runs, whatever its platform says of who asks.
+        Err(error) if answers > 0 && !error.name.is_transient() => {
+            tracing::warn!(context = error.context, "{error}");
+            Ok(format!(
+                "{vm} {passes}; its power is not known: {}",
+                error.message
+            ))
+        }
+        Err(error) => Err(error),
+        Ok(_) if answers > 0 => Ok(format!("{vm} {passes}")),
+        Ok(_) => Ok(format!("{vm} runs")),
+    }
+}
+
+/// What the source's platform says of its power; `None` where nobody controls the source.
+async fn power(deps: &Deps, record: &MigrationRecord) -> Result<Option<Power>, StageError> {
+    let Some(machine) = source::connect(&deps.sources, &record.request, REFUSED).await? else {
+        return Ok(None);
+    };
+    let power = machine.power().await;
+    machine.close().await;
+    power.map(Some)
+}
+
 async fn bring_up(machine: &Machine, vm: &str) -> Result<String, StageError> {
     match machine.power().await? {
         Power::Running => return Ok(format!("{vm} runs")),
@@ -48,8 +91,7 @@ async fn bring_up(machine: &Machine, vm: &str) -> Result<String, StageError> {
 /// `DependencyUnavailable` as long as one does not pass: a machine boots for minutes.
 async fn ask(record: &MigrationRecord) -> Result<usize, StageError> {
     let baseline = record.done.baseline.as_ref();
-    let passed = |index: usize| baseline.is_none_or(|baseline| baseline.of(index).is_some());
-    let checks = on_source(&record.request.health_checks).filter(|(index, ..)| passed(*index));
+    let checks = on_source_again(&record.request.health_checks, baseline);
     let mut asked = JoinSet::new();
     let mut http = None;
     for (index, check, url) in checks {
@@ -76,7 +118,7 @@ async fn ask(record: &MigrationRecord) -> Result<usize, StageError> {
         if let Some(failed) = failed {
             let vm = &record.request.source_vm_id;
             return Err(not_yet(format!(
-                "the source {vm} runs and does not answer as before the cutover: {failed}"
+                "the source {vm} does not answer as before the cutover: {failed}"
             )));
         }
         count += 1;

@@ -7,10 +7,12 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use landfall_domain::ErrorName;
+use landfall_domain::control::Purpose;
+use landfall_domain::finalize::{State, Step, set};
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
-use crate::world;
+use crate::world::{self, Fault};
 
 /// An application on the source that answers 503 as often as this, and then 200.
 async fn application(failures: usize) -> (String, Arc<AtomicUsize>) {
@@ -102,4 +104,163 @@ async fn a_source_that_never_answers_is_left_to_a_person() {
         hand_over.by_hand
     );
     assert!(hand_over.text().contains("not done in time"));
+}
+
+/// Somebody powered the source off before finalize came to it.
+async fn quiesced(kind: &str) -> Stage {
+    let stage = Stage::moved().await;
+    if kind != "azure" {
+        stage.parts.source_on(kind);
+    }
+    stage.parts.change_record(|record| {
+        record.done.source_powered_off_at = None;
+        let state = if kind == "none" {
+            State::Left
+        } else {
+            State::Done
+        };
+        let seen = json!("was off before");
+        let now = world::NOW.parse().unwrap();
+        set(&mut record.done, Step::SourcePowerOff, state, seen, now);
+    });
+    stage
+}
+
+/// How often the source was to be powered on, users were to be moved or the target was to go.
+fn moved_back(stage: &Stage) -> usize {
+    let world = stage.parts.world();
+    let calls = [
+        "azure:POST:start",
+        "vsphere:POST:power",
+        "source:StartInstances",
+        "ChangeResourceRecordSets",
+        "ChangeServerLifeCycleState",
+        "TerminateTargetInstances",
+    ];
+    calls.iter().map(|call| world.count(call)).sum()
+}
+
+#[tokio::test]
+async fn users_do_not_come_back_to_a_source_that_somebody_else_powered_off() {
+    for kind in ["azure", "vsphere", "ec2"] {
+        let stage = quiesced(kind).await;
+        for _ in 0..2 {
+            let error = stage.run(world::NOW).await.unwrap_err();
+            assert_eq!(error.name, ErrorName::DependencyUnavailable, "{kind}");
+            assert!(error.message.contains("power it on"), "{kind}: {error}");
+        }
+        assert_eq!(moved_back(&stage), 0, "{kind}");
+        stage.parts.world().power = "running".into();
+        assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+        stage.assert_undone(kind);
+        // It was not Landfall that powered it on.
+        for start in [
+            "azure:POST:start",
+            "vsphere:POST:power",
+            "source:StartInstances",
+        ] {
+            assert_eq!(stage.parts.world().count(start), 0, "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_powered_the_source_off_is_told_to_power_it_on() {
+    let stage = quiesced("azure").await;
+    stage.run(world::NOW).await.unwrap_err();
+    let answer = stage.run("2026-11-21T13:31:00Z").await.unwrap();
+    assert_eq!(answer["status"], "FROZEN");
+    assert_eq!(moved_back(&stage), 0);
+    let hand_over = stage.parts.world().record().hand_over.unwrap();
+    assert_eq!(hand_over.not_done[0].compensation, "CHECK_SOURCE");
+    let told = &hand_over.by_hand[0];
+    assert!(told.starts_with("Power on the source vm-1"), "{told}");
+}
+
+#[tokio::test]
+async fn whatever_call_about_the_source_fails_once_the_next_run_goes_on() {
+    let running = async || {
+        let stage = quiesced("azure").await;
+        stage.parts.world().power = "running".into();
+        stage
+    };
+    let calls = {
+        let stage = running().await;
+        stage.finish().await.unwrap();
+        stage.parts.world().calls.clone()
+    };
+    let mut failed = 0;
+    for (index, call) in calls.iter().enumerate() {
+        if !call.starts_with("azure:") {
+            continue;
+        }
+        for fault in [Fault::Unavailable, Fault::Lost, Fault::Refused] {
+            let stage = running().await;
+            stage.parts.world().fault = Some((index, fault));
+            let answer = stage.finish().await.unwrap();
+            let what = format!("{call} {fault:?}");
+            assert_eq!(answer["status"], "ROLLED_BACK", "{what}");
+            stage.assert_undone(&what);
+            failed += 1;
+        }
+    }
+    assert!(failed >= 6, "{calls:?}");
+}
+
+#[tokio::test]
+async fn a_source_that_nobody_controls_is_asked_what_it_answered_before() {
+    let (url, asked) = application(2).await;
+    let stage = checked(&url, None).await;
+    stage.parts.source_on("none");
+    stage
+        .parts
+        .change_record(|record| record.done.source_powered_off_at = None);
+    for _ in 0..2 {
+        let error = stage.run(world::NOW).await.unwrap_err();
+        assert!(error.message.contains("does not answer"), "{error}");
+        assert_eq!(moved_back(&stage), 0);
+    }
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_source_that_answers_runs_whatever_its_platform_says_of_who_asks() {
+    let (url, _) = application(0).await;
+    for (answers, status) in [(true, "ROLLED_BACK"), (false, "FROZEN")] {
+        let stage = if answers {
+            checked(&url, None).await
+        } else {
+            Stage::moved().await
+        };
+        stage
+            .parts
+            .change_record(|record| record.done.source_powered_off_at = None);
+        stage.parts.world().refused = Some("azure:GET:instanceView".into());
+        assert_eq!(stage.finish().await.unwrap()["status"], status);
+        assert_eq!(moved_back(&stage) == 0, status == "FROZEN");
+    }
+}
+
+#[tokio::test]
+async fn an_ordered_rollback_names_the_power_that_was_left_to_a_person() {
+    let stage = quiesced("none").await;
+    stage.parts.world().lifecycle = "CUTOVER".into();
+    stage.parts.change_record(|record| {
+        record.purpose = Purpose::Rollback;
+        record.status = landfall_domain::Status::Requested;
+        record.done.finalized_at = Some("2026-11-21T11:30:00Z".into());
+    });
+    let ask = json!({"action": "plan", "tenantId": "default", "migrationId": "mig-1"});
+    let answer = rollback::handle(&stage.deps, ask, world::invocation()).await;
+    let plan = &answer.unwrap()["plan"];
+    let first = &plan["compensations"][0]["kind"];
+    assert_eq!(first, "RESTORE_DNS", "nothing can say whether it runs");
+    let names_it = |kept: &str| kept.contains("vm-1") && kept.contains("power it on");
+    assert!(names_it(&plan["kept"].to_string()), "{plan}");
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+    let hand_over = stage.parts.world().record().hand_over.unwrap();
+    assert!(names_it(&hand_over.kept.join("\n")), "{hand_over:?}");
+    let beside = &hand_over.by_hand[0];
+    assert!(beside.contains("runs beside the source"), "{beside}");
 }

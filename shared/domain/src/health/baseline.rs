@@ -140,3 +140,12 @@ pub fn on_source(checks: &[HealthCheck]) -> impl Iterator<Item = (usize, &HttpCh
         Some((index, http, source.url.as_str()))
     })
 }
+
+/// Those of them that the source is asked again once users are to come back to it: what it did not pass before the cutover
+/// it need not pass then. All of them where it was not looked at.
+pub fn on_source_again<'a>(
+    checks: &'a [HealthCheck],
+    baseline: Option<&'a Baseline>,
+) -> impl Iterator<Item = (usize, &'a HttpCheck, &'a str)> {
+    on_source(checks).filter(move |(index, ..)| baseline.is_none_or(|it| it.of(*index).is_some()))
+}

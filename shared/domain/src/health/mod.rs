@@ -14,7 +14,7 @@ use crate::mask;
 use crate::request::health::PRIVATE_IP;
 use crate::request::{DnsCheck, HealthCheck, SsmCheck};
 
-pub use baseline::{Baseline, Sample, SourceAnswer, on_source};
+pub use baseline::{Baseline, Sample, SourceAnswer, on_source, on_source_again};
 pub use http::{Answer, shown};
 pub use state::{CheckState, Command, DELIVERY_SECONDS, Health, Try, Verdict};
 

@@ -43,7 +43,8 @@ const fn default_seconds(compensation: &Compensation) -> u32 {
         // MGN terminates in minutes.
         Compensation::TerminateTarget { .. } => 300,
         Compensation::RevertLifecycle { .. } | Compensation::StopReplication => 30,
-        Compensation::CheckTraffic
+        Compensation::CheckSource
+        | Compensation::CheckTraffic
         | Compensation::RestoreRightSizing { .. }
         | Compensation::RestoreCopyPrivateIp => 10,
         Compensation::RestoreCmdb

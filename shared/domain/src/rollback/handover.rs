@@ -128,7 +128,7 @@ fn by_hand(record: &MigrationRecord, step: &Step) -> String {
     let server = record.source_server_id.as_deref().unwrap_or("(unknown)");
     let vm = &record.request.source_vm_id;
     match &step.compensation {
-        Compensation::PowerOnSource => {
+        Compensation::PowerOnSource | Compensation::CheckSource => {
             let asked = health::on_source(&record.request.health_checks);
             let urls: Vec<String> = asked.map(|(_, _, url)| health::shown(url)).collect();
             if urls.is_empty() {

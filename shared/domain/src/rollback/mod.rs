@@ -27,6 +27,9 @@ pub use progress::{Progress, StepState, TRIES};
 pub enum Compensation {
     /// Power the source on again, and see that it answers what it answered before the cutover.
     PowerOnSource,
+    /// See that the source runs and answers as before the cutover, where Landfall did not power it off and so does not power
+    /// it on: somebody else may have, and users come back to it next.
+    CheckSource,
     /// Put a DNS record back, or remove it where there was none.
     RestoreDns {
         /// What was changed.
@@ -77,6 +80,7 @@ impl Compensation {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::PowerOnSource => "POWER_ON_SOURCE",
+            Self::CheckSource => "CHECK_SOURCE",
             Self::RestoreDns { .. } => "RESTORE_DNS",
             Self::CheckTraffic => "CHECK_TRAFFIC",
             Self::RestoreCmdb => "RESTORE_CMDB",
@@ -106,6 +110,9 @@ impl Compensation {
         match self {
             Self::PowerOnSource => {
                 "its platform says that it runs, and it answers what it answered before the cutover"
+            }
+            Self::CheckSource => {
+                "its platform, where it can be asked, says that it runs, and it answers what it answered before the cutover"
             }
             Self::RestoreDns { .. } => "the change is INSYNC on all of Route 53's name servers",
             Self::CheckTraffic => "Route 53's name servers answer with the values of before",

@@ -4,6 +4,7 @@ use super::{Compensation, Estimates, Risk, RollbackPlan, Step};
 use crate::finalize::State;
 use crate::record::{Done, LaunchAction, MigrationRecord};
 use crate::status::Status;
+use crate::{finalize, health};
 
 /// Computes the plan. Only what the record says was done is undone. Users come back to the source first, then the records
 /// of others and the target follow: a target must not go while somebody still works on it.
@@ -49,6 +50,14 @@ pub fn plan(record: &MigrationRecord, estimates: &Estimates) -> RollbackPlan {
         plan.add(Compensation::RestoreCmf { before }, &users);
     }
     kept(&mut plan.plan, record);
+    let planned = &mut plan.plan.compensations;
+    if planned
+        .iter()
+        .all(|step| step.compensation == Compensation::CheckSource)
+    {
+        // A look that nothing comes after undoes nothing.
+        planned.clear();
+    }
     plan.finish()
 }
 
@@ -58,7 +67,14 @@ fn users_back(plan: &mut Draft<'_>, record: &MigrationRecord) -> Vec<String> {
     let mut before = Vec::new();
     if done.source_powered_off_at.is_some() {
         before = vec![plan.add(Compensation::PowerOnSource, &[])];
-    } else if record.stage() == Status::Finalizing && record.request.controlled_source().is_none() {
+    } else if may_be_off(record) && can_be_asked(record) {
+        before = vec![plan.add(Compensation::CheckSource, &[])];
+    }
+    // Finalize says at its beginning that it leaves the power to a person, and notes it when it has come so far.
+    let told = finalize::note(done, finalize::Step::SourcePowerOff).is_some()
+        || record.stage() == Status::Finalizing;
+    let left = done.source_powered_off_at.is_none() && record.request.controlled_source().is_none();
+    if told && left {
         plan.plan.kept.push(format!(
             "the power of the source {}, which is left to a person: power it on if it was powered off",
             record.request.source_vm_id
@@ -77,6 +93,19 @@ fn users_back(plan: &mut Draft<'_>, record: &MigrationRecord) -> Vec<String> {
         })
         .collect();
     vec![plan.add(Compensation::CheckTraffic, &names)]
+}
+
+/// Whether somebody else may have powered the source off because users were moved: finalize has begun, or changed names.
+fn may_be_off(record: &MigrationRecord) -> bool {
+    let done = &record.done;
+    !done.dns.is_empty() || !done.finalize.is_empty() || record.stage() == Status::Finalizing
+}
+
+/// Whether anything can say that the source runs: its platform, or a check that it passed before the cutover.
+fn can_be_asked(record: &MigrationRecord) -> bool {
+    let (request, baseline) = (&record.request, record.done.baseline.as_ref());
+    let mut asked = health::on_source_again(&request.health_checks, baseline);
+    request.controlled_source().is_some() || asked.next().is_some()
 }
 
 /// The target goes, and what it was launched with is as before; gives what the end of the replication comes after.
@@ -212,7 +241,8 @@ impl Draft<'_> {
                 }
             }
             Compensation::PowerOnSource | Compensation::StopReplication => Risk::Medium,
-            Compensation::CheckTraffic
+            Compensation::CheckSource
+            | Compensation::CheckTraffic
             | Compensation::RestoreCmdb
             | Compensation::RevertLifecycle { .. }
             | Compensation::TerminateTarget { .. }

@@ -249,6 +249,98 @@ fn users_come_back_to_the_source_before_anything_else_and_what_is_independent_ha
     );
 }
 
+/// The same, where somebody else powered the source off, or nobody did.
+fn moved_without_power() -> MigrationRecord {
+    let mut record = moved();
+    record.done.source_powered_off_at = None;
+    record
+}
+
+#[test]
+fn a_source_that_landfall_did_not_power_off_is_looked_at_before_users_come_back() {
+    let mut record = moved_without_power();
+    let left = |record: &MigrationRecord| {
+        let kept = plan(record).kept;
+        kept.iter().any(|line| line.contains("left to a person"))
+    };
+    assert_eq!(names(&record)[0], "RESTORE_DNS", "nothing can be asked");
+    assert!(left(&record));
+    let check = serde_json::json!([{
+        "kind": "http", "url": "http://{privateIp}/", "source": {"url": "http://192.0.2.10/"},
+    }]);
+    record.request.health_checks = serde_json::from_value(check).unwrap();
+    assert_eq!(names(&record)[0], "CHECK_SOURCE");
+    assert!(left(&record), "whoever must do it reads it in the plan");
+    let failed = serde_json::json!({"samples": [{"check": 0, "url": "u", "seen": "503"}]});
+    record.done.baseline = serde_json::from_value(failed).unwrap();
+    assert_eq!(names(&record)[0], "RESTORE_DNS", "it did not pass before");
+    record.request.source_control = serde_json::from_value(serde_json::json!({
+        "kind": "ec2", "instanceId": "i-1", "region": "eu-west-1"
+    }))
+    .unwrap();
+    assert!(!left(&record));
+    let order = plan(&record).compensations;
+    assert_eq!(order[0].id, "CHECK_SOURCE");
+    assert_eq!(order[0].risk, Risk::Low);
+    assert_eq!(order[1].after, ["CHECK_SOURCE"]);
+    // Without names of its own it comes before all else.
+    record.done.dns.clear();
+    let rest = plan(&record).compensations;
+    let after = |id: &str| {
+        rest.iter()
+            .find(|step| step.id == id)
+            .unwrap()
+            .after
+            .clone()
+    };
+    for id in ["RESTORE_CMDB", "REVERT_LIFECYCLE", "RESTORE_CMF"] {
+        assert_eq!(after(id), ["CHECK_SOURCE"], "{id}");
+    }
+    // Before finalize nobody was moved.
+    record.status = Status::CutoverVerified;
+    assert_eq!(names(&record)[0], "RESTORE_CMDB");
+}
+
+#[test]
+fn once_finalize_has_noted_anything_the_source_may_be_off_and_a_look_alone_is_no_plan() {
+    let mut record = moved_without_power();
+    record.status = Status::Succeeded;
+    record.done.dns.clear();
+    record.request.source_control = serde_json::from_value(serde_json::json!({
+        "kind": "ec2", "instanceId": "i-1", "region": "eu-west-1"
+    }))
+    .unwrap();
+    let (step, now) = (crate::finalize::Step::SourcePowerOff, at(0));
+    let seen = "was off before".into();
+    crate::finalize::set(
+        &mut record.done,
+        step,
+        crate::finalize::State::Done,
+        seen,
+        now,
+    );
+    assert_eq!(names(&record)[0], "CHECK_SOURCE");
+    record.done.finalized_at = Some("x".into());
+    assert_eq!(
+        names(&record),
+        ["CHECK_SOURCE", "RESTORE_CMDB", "RESTORE_CMF"]
+    );
+    record.done.cmdb_previous = None;
+    record.done.cmf = None;
+    assert!(names(&record).is_empty(), "nothing comes after it");
+}
+
+#[test]
+fn the_power_that_was_left_to_a_person_is_named_after_the_end_too() {
+    let mut record = record();
+    record.status = Status::Requested;
+    let (step, now) = (crate::finalize::Step::SourcePowerOff, at(0));
+    let left = crate::finalize::State::Left;
+    crate::finalize::set(&mut record.done, step, left, "left to a person".into(), now);
+    let told = &plan(&record).kept[0];
+    assert!(told.contains("power it on"), "{told}");
+}
+
 #[test]
 fn the_replication_ends_last_and_only_where_the_request_says_so() {
     let mut record = moved();
