@@ -1,6 +1,6 @@
 //! From a compensation to what carries it out.
 
-use landfall_domain::rollback::Compensation;
+use landfall_domain::rollback::{Compensation, Outcome};
 use landfall_domain::{MigrationRecord, StageError};
 
 use crate::{Deps, names, records, source, target, terminate};
@@ -15,7 +15,7 @@ pub(crate) async fn undo(
     record: &MigrationRecord,
     compensation: &Compensation,
     last: bool,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     match compensation {
         Compensation::PowerOnSource => source::power_on(deps, record).await,
         Compensation::CheckSource => source::check(deps, record).await,

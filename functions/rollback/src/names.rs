@@ -2,6 +2,7 @@
 
 use landfall_domain::finalize::{self, State, Step};
 use landfall_domain::record::{DnsChange, DnsValue};
+use landfall_domain::rollback::Outcome;
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
 use landfall_external::dns::{RecordName, same};
 
@@ -13,18 +14,18 @@ pub(crate) async fn restore(
     deps: &Deps,
     record: &MigrationRecord,
     change: &DnsChange,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     let name = name_of(change);
     let current = deps.dns.read(name).await?;
     let id = match (&current, &change.previous) {
         // An earlier run may have removed it just now. Nothing can be put here that would give a change to wait for: what
         // the name servers answer is asked by the compensation after this one.
-        (None, None) => return Ok(format!("{name} is not there, as before")),
+        (None, None) => return Ok(Outcome::Found(format!("{name} is not there, as before"))),
         (Some(current), Some(previous)) if same(current, previous) => {
             if !same(previous, &change.value) {
                 settle_again(deps, record, change, previous).await?;
             }
-            return Ok(format!("{name} is as before"));
+            return Ok(Outcome::Found(format!("{name} is as before")));
         }
         (Some(current), previous) if same(current, &change.value) => match previous {
             Some(previous) => deps.dns.put(name, previous).await?,
@@ -42,7 +43,7 @@ pub(crate) async fn restore(
         }
     };
     deps.dns.settle(&[id]).await?;
-    Ok(format!("{name} was put back"))
+    Ok(Outcome::Did(format!("{name} was put back")))
 }
 
 /// Waits for a value that the zone has already: an earlier run may have put it there and not lived to see it on all name
@@ -67,7 +68,7 @@ async fn settle_again(
 pub(crate) async fn check_traffic(
     deps: &Deps,
     record: &MigrationRecord,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     for change in &record.done.dns {
         let name = name_of(change);
         let answered = deps.dns.answer(name).await?;
@@ -91,9 +92,9 @@ pub(crate) async fn check_traffic(
         }
     }
     let count = record.done.dns.len();
-    Ok(format!(
+    Ok(Outcome::Did(format!(
         "Route 53's name servers answer {count} names as before"
-    ))
+    )))
 }
 
 fn name_of(change: &DnsChange) -> RecordName<'_> {

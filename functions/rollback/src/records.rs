@@ -2,6 +2,7 @@
 
 use landfall_domain::cmf::{Server, Weight};
 use landfall_domain::record::PreviousStatus;
+use landfall_domain::rollback::Outcome;
 use landfall_domain::{MigrationRecord, StageError};
 use landfall_external::cmf::Access;
 use serde_json::Value;
@@ -12,9 +13,11 @@ use crate::{Deps, REFUSED};
 pub(crate) async fn restore_cmdb(
     deps: &Deps,
     record: &MigrationRecord,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     let (Some(previous), Some(item)) = (&record.done.cmdb_previous, &record.request.cmdb) else {
-        return Ok("no configuration item was changed".to_owned());
+        return Ok(Outcome::Nothing(
+            "no configuration item was changed".to_owned(),
+        ));
     };
     let access = deps.cmdb.as_ref().ok_or_else(|| {
         StageError::new(
@@ -25,10 +28,10 @@ pub(crate) async fn restore_cmdb(
     let cmdb = access.connect(REFUSED).await?;
     let id = &item.sys_id;
     if holds(&cmdb.get(item).await?, previous) {
-        return Ok(format!("{id} is as before"));
+        return Ok(Outcome::Found(format!("{id} is as before")));
     }
     if holds(&cmdb.patch(item, previous).await?, previous) {
-        return Ok(format!("{id} was put back"));
+        return Ok(Outcome::Did(format!("{id} was put back")));
     }
     Err(StageError::new(
         REFUSED,
@@ -52,12 +55,12 @@ pub(crate) async fn restore_cmf(
     deps: &Deps,
     before: &PreviousStatus,
     last: bool,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     let left = |why: &str| {
-        format!(
+        Outcome::Nothing(format!(
             "left to a person: {why}; the migration status of the server {} was {:?}",
             before.id, before.previous
-        )
+        ))
     };
     let Some(access) = &deps.cmf else {
         return Ok(left("LANDFALL_CMF_URL is not set any more"));
@@ -76,18 +79,18 @@ pub(crate) async fn restore_cmf(
     }
 }
 
-async fn put_back(access: &Access, before: &PreviousStatus) -> Result<String, StageError> {
+async fn put_back(access: &Access, before: &PreviousStatus) -> Result<Outcome, StageError> {
     let cmf = access.connect(REFUSED).await?;
     let id = &before.id;
     // A record that was deleted meanwhile has no status to put back.
     let is_back =
         |server: Option<Server>| server.is_none_or(|server| server.status == before.previous);
     if is_back(cmf.server_by_id(id).await?) {
-        return Ok(format!("{id} is as before"));
+        return Ok(Outcome::Found(format!("{id} is as before")));
     }
     cmf.set_server_status(id, &before.previous).await?;
     if is_back(cmf.server_by_id(id).await?) {
-        return Ok(format!("{id} was put back"));
+        return Ok(Outcome::Did(format!("{id} was put back")));
     }
     Err(StageError::new(
         REFUSED,

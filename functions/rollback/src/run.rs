@@ -198,7 +198,6 @@ async fn end(
     progress: &Progress,
     now: Timestamp,
 ) -> Result<MigrationRecord, StageError> {
-    learn(deps, plan, progress).await;
     let mut evidence = json!({
         "failure": record.failure, "done": done(plan, progress), "kept": plan.kept,
     });
@@ -221,7 +220,10 @@ async fn end(
         Change::to(Status::RolledBack, EventType::RollbackCompleted)
     };
     let change = change.reason(why).evidence(evidence);
-    Box::pin(deps.journal.advance(record, change, now)).await
+    let record = Box::pin(deps.journal.advance(record, change, now)).await?;
+    // Only now: an end that must be written again would count twice.
+    learn(deps, plan, progress).await;
+    Ok(record)
 }
 
 /// What a person does about a target that stays beside a source which serves again.
@@ -255,13 +257,14 @@ fn done(plan: &RollbackPlan, progress: &Progress) -> Vec<Value> {
         .collect()
 }
 
-/// Counts how long everything took, for the estimates of later plans. Nothing rests on it.
+/// Counts how long everything took that did some work, for the estimates of later plans. Nothing rests on it.
 async fn learn(deps: &Deps, plan: &RollbackPlan, progress: &Progress) {
     let took: Vec<(&str, u64)> = plan
         .compensations
         .iter()
         .filter_map(|step| {
-            let seconds = progress.of(step)?.took_seconds()?;
+            let state = progress.of(step).filter(|state| state.acted)?;
+            let seconds = state.took_seconds()?;
             Some((step.compensation.name(), seconds))
         })
         .collect();

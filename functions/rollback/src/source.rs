@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use landfall_domain::health::{Sample, Seen, on_source_again};
+use landfall_domain::rollback::Outcome;
 use landfall_domain::{ErrorName, MigrationRecord, StageError};
 use landfall_external::source::{self, Machine, Power, SourceMachine as _};
 use tokio::task::JoinSet;
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::{Deps, REFUSED};
 
 /// Powers the source on and waits until it runs and answers as it did before the cutover: users come back to it next.
-pub(crate) async fn power_on(deps: &Deps, record: &MigrationRecord) -> Result<String, StageError> {
+pub(crate) async fn power_on(deps: &Deps, record: &MigrationRecord) -> Result<Outcome, StageError> {
     let machine = source::connect(&deps.sources, &record.request, REFUSED)
         .await?
         .ok_or_else(|| {
@@ -22,15 +23,20 @@ pub(crate) async fn power_on(deps: &Deps, record: &MigrationRecord) -> Result<St
     let outcome = bring_up(&machine, &record.request.source_vm_id).await;
     machine.close().await;
     let (said, answers) = (outcome?, ask(record).await?);
-    Ok(match answers {
+    let add = |said: String| match answers {
         0 => said,
         count => format!("{said} and passes {count} of its checks of before the cutover"),
+    };
+    Ok(match said {
+        Outcome::Did(said) => Outcome::Did(add(said)),
+        Outcome::Found(said) => Outcome::Found(add(said)),
+        Outcome::Nothing(said) => Outcome::Nothing(add(said)),
     })
 }
 
 /// Sees that a source which Landfall did not power off runs and answers as it did before the cutover. One that somebody else
 /// powered off is theirs to power on: Landfall undoes what it did.
-pub(crate) async fn check(deps: &Deps, record: &MigrationRecord) -> Result<String, StageError> {
+pub(crate) async fn check(deps: &Deps, record: &MigrationRecord) -> Result<Outcome, StageError> {
     let vm = &record.request.source_vm_id;
     let power = power(deps, record).await;
     match power {
@@ -50,14 +56,15 @@ pub(crate) async fn check(deps: &Deps, record: &MigrationRecord) -> Result<Strin
         // What answers runs, whatever its platform says of who asks.
         Err(error) if answers > 0 && !error.name.is_transient() => {
             tracing::warn!(context = error.context, "{error}");
-            Ok(format!(
+            Ok(Outcome::Nothing(format!(
                 "{vm} {passes}; its power is not known: {}",
                 error.message
-            ))
+            )))
         }
         Err(error) => Err(error),
-        Ok(_) if answers > 0 => Ok(format!("{vm} {passes}")),
-        Ok(_) => Ok(format!("{vm} runs")),
+        // Whoever powers it on takes their own time.
+        Ok(_) if answers > 0 => Ok(Outcome::Nothing(format!("{vm} {passes}"))),
+        Ok(_) => Ok(Outcome::Nothing(format!("{vm} runs"))),
     }
 }
 
@@ -71,15 +78,15 @@ async fn power(deps: &Deps, record: &MigrationRecord) -> Result<Option<Power>, S
     power.map(Some)
 }
 
-async fn bring_up(machine: &Machine, vm: &str) -> Result<String, StageError> {
+async fn bring_up(machine: &Machine, vm: &str) -> Result<Outcome, StageError> {
     match machine.power().await? {
-        Power::Running => return Ok(format!("{vm} runs")),
+        Power::Running => return Ok(Outcome::Found(format!("{vm} runs"))),
         Power::Off => machine.start().await?,
         // A start is taken only from rest.
         Power::Starting | Power::Stopping | Power::Unknown => {}
     }
     if machine.power().await? == Power::Running {
-        return Ok(format!("{vm} was started"));
+        return Ok(Outcome::Did(format!("{vm} was started")));
     }
     Err(not_yet(format!("the source {vm} does not run yet")))
 }

@@ -4,6 +4,7 @@ use aws_sdk_ec2::types::LaunchTemplate;
 use jiff::Timestamp;
 use landfall_common::aws_error::{code, stage_error};
 use landfall_domain::record::{LaunchAction, LaunchTemplateChange};
+use landfall_domain::rollback::Outcome;
 use landfall_domain::{ErrorName, MigrationRecord, StageError, Status};
 use landfall_mgn::{Job, Server};
 
@@ -45,7 +46,7 @@ pub(crate) async fn revert_lifecycle(
     record: &MigrationRecord,
     action: LaunchAction,
     to: &str,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     let launch = record.done.launch(action);
     let job = match launch {
         Some(launch) => job(deps, &launch.job_id).await?,
@@ -67,10 +68,10 @@ pub(crate) async fn revert_lifecycle(
             ),
         )),
         // Without a launch of ours somebody else's is running there: leaving it would be their loss.
-        "TESTING" | "CUTTING_OVER" if launch.is_none() => Ok(format!(
+        "TESTING" | "CUTTING_OVER" if launch.is_none() => Ok(Outcome::Nothing(format!(
             "{} is {} by a launch that is not ours, and stays so",
             server.id, server.lifecycle
-        )),
+        ))),
         // MGN refuses it while it has no launchable snapshot, which a resync makes anew; a lost agent's comes never.
         "TESTING" | "CUTTING_OVER" | "READY_FOR_CUTOVER"
             if server.lifecycle != to && server.has_no_lag_yet() =>
@@ -84,12 +85,12 @@ pub(crate) async fn revert_lifecycle(
             deps.mgn.change_lifecycle(&server.id, to, REFUSED).await?;
             let seen = self::server(deps, record).await?.lifecycle;
             if seen == to {
-                Ok(format!("{} is {to} again", server.id))
+                Ok(Outcome::Did(format!("{} is {to} again", server.id)))
             } else {
                 Err(not_yet(format!("{} is still {seen}", server.id)))
             }
         }
-        other => Ok(format!("{} is {other}", server.id)),
+        other => Ok(Outcome::Found(format!("{} is {other}", server.id))),
     }
 }
 
@@ -97,18 +98,18 @@ pub(crate) async fn revert_lifecycle(
 pub(crate) async fn stop_replication(
     deps: &Deps,
     record: &MigrationRecord,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     let id = record.source_server_id.as_deref().unwrap_or_default();
     let is_off = async || {
         let server = deps.mgn.server(id).await?;
         Ok::<_, StageError>(server.is_none_or(|it| it.replication.state == "DISCONNECTED"))
     };
     if is_off().await? {
-        return Ok(format!("{id} is disconnected"));
+        return Ok(Outcome::Found(format!("{id} is disconnected")));
     }
     deps.mgn.disconnect(id, REFUSED).await?;
     if is_off().await? {
-        Ok(format!("{id} was disconnected"))
+        Ok(Outcome::Did(format!("{id} was disconnected")))
     } else {
         Err(not_yet(format!("{id} is not disconnected yet")))
     }
@@ -119,21 +120,21 @@ pub(crate) async fn restore_right_sizing(
     deps: &Deps,
     record: &MigrationRecord,
     method: &str,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     let id = record.source_server_id.as_deref().unwrap_or_default();
     if deps.mgn.server(id).await?.is_none() {
-        return Ok(format!(
+        return Ok(Outcome::Nothing(format!(
             "MGN no longer has {id}, nor anything to choose for it"
-        ));
+        )));
     }
     let found = async || deps.mgn.launch_configuration(id, REFUSED).await;
     if found().await?.right_sizing.as_deref() == Some(method) {
-        return Ok(format!("{id} has {method}"));
+        return Ok(Outcome::Found(format!("{id} has {method}")));
     }
     deps.mgn.set_right_sizing(id, method, REFUSED).await?;
     let seen = found().await?.right_sizing;
     if seen.as_deref() == Some(method) {
-        Ok(format!("{id} has {method} again"))
+        Ok(Outcome::Did(format!("{id} has {method} again")))
     } else {
         Err(not_yet(format!("right-sizing of {id} is still {seen:?}")))
     }
@@ -143,21 +144,25 @@ pub(crate) async fn restore_right_sizing(
 pub(crate) async fn restore_copy_private_ip(
     deps: &Deps,
     record: &MigrationRecord,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     let id = record.source_server_id.as_deref().unwrap_or_default();
     if deps.mgn.server(id).await?.is_none() {
-        return Ok(format!("MGN no longer has {id}, nor an address to copy"));
+        return Ok(Outcome::Nothing(format!(
+            "MGN no longer has {id}, nor an address to copy"
+        )));
     }
     let copies = async || {
         let found = deps.mgn.launch_configuration(id, REFUSED).await?;
         Ok::<_, StageError>(found.copy_private_ip)
     };
     if copies().await? {
-        return Ok(format!("{id} copies its source's address"));
+        return Ok(Outcome::Found(format!("{id} copies its source's address")));
     }
     deps.mgn.set_copy_private_ip(id, true, REFUSED).await?;
     if copies().await? {
-        Ok(format!("{id} copies its source's address again"))
+        Ok(Outcome::Did(format!(
+            "{id} copies its source's address again"
+        )))
     } else {
         Err(not_yet(format!(
             "{id} does not copy its source's address yet"
@@ -169,7 +174,7 @@ pub(crate) async fn restore_copy_private_ip(
 pub(crate) async fn restore_template(
     deps: &Deps,
     change: &LaunchTemplateChange,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     let id = &change.template_id;
     let answer = deps
         .ec2
@@ -184,7 +189,10 @@ pub(crate) async fn restore_template(
                 .launch_template()
                 .and_then(LaunchTemplate::default_version_number);
             if default == Some(change.previous_version) {
-                Ok(format!("{id} has version {}", change.previous_version))
+                Ok(Outcome::Did(format!(
+                    "{id} has version {}",
+                    change.previous_version
+                )))
             } else {
                 Err(StageError::new(
                     REFUSED,
@@ -197,7 +205,7 @@ pub(crate) async fn restore_template(
         }
         // MGN deletes the template with the server's connection.
         Err(error) if code(&error) == Some("InvalidLaunchTemplateId.NotFound") => {
-            Ok(format!("{id} is gone"))
+            Ok(Outcome::Nothing(format!("{id} is gone")))
         }
         Err(error) => Err(stage_error(&error, REFUSED, "ec2:ModifyLaunchTemplate")),
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use landfall_common::aws_error::code;
 use landfall_common::{AwsResultExt as _, Key};
 use landfall_domain::record::LaunchAction;
-use landfall_domain::rollback::TRIES;
+use landfall_domain::rollback::{Outcome, TRIES};
 use landfall_domain::{MigrationRecord, StageError, digest};
 use landfall_mgn::{INTENT_TAG, Job, LaunchStatus, Participant, Server};
 
@@ -21,26 +21,26 @@ pub(crate) async fn terminate(
     record: &MigrationRecord,
     action: LaunchAction,
     job_id: &str,
-) -> Result<String, StageError> {
+) -> Result<Outcome, StageError> {
     let server = server(deps, record).await?;
     let Some(instance_id) = instance(deps, record, &server, action, job_id).await? else {
-        return Ok("nothing was launched".to_owned());
+        return Ok(Outcome::Nothing("nothing was launched".to_owned()));
     };
     if let Some(foreign) = server
         .launched
         .as_ref()
         .filter(|launched| !is_ours(record, &launched.job_id))
     {
-        return Ok(format!(
+        return Ok(Outcome::Nothing(format!(
             "{} of job {} is not ours and stays",
             foreign.instance_id, foreign.job_id
-        ));
+        )));
     }
     let jobs = jobs(deps, record).await?;
     // A job that has not ended would be in the way of the server's next one.
     let open = jobs.iter().find(|job| !job.completed);
     if open.is_none() && is_gone(deps, &instance_id).await? {
-        return Ok(format!("{instance_id} is terminated"));
+        return Ok(Outcome::Found(format!("{instance_id} is terminated")));
     }
     let has_failed =
         |job: &&Job| part(job, &server.id).is_some_and(|part| part.status == LaunchStatus::Failed);

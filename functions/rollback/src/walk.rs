@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
-use landfall_domain::rollback::{Progress, RollbackPlan, TRIES};
+use landfall_domain::rollback::{Outcome, Progress, RollbackPlan, TRIES};
 use landfall_domain::{MigrationRecord, StageError};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
@@ -64,8 +64,8 @@ pub(crate) async fn walk(
 async fn explained(
     deps: &Deps,
     record: &MigrationRecord,
-    outcome: Result<String, StageError>,
-) -> Result<String, StageError> {
+    outcome: Result<Outcome, StageError>,
+) -> Result<Outcome, StageError> {
     match outcome {
         Err(error) if !error.name.is_transient() => {
             let account = record.request.account.as_ref();
@@ -78,15 +78,15 @@ async fn explained(
 fn note(
     progress: &mut Progress,
     id: &str,
-    outcome: Result<String, StageError>,
+    outcome: Result<Outcome, StageError>,
     began: Timestamp,
     now: Timestamp,
     overdue: bool,
 ) {
     match outcome {
-        Ok(said) => {
-            tracing::info!(compensation = id, "{said}");
-            progress.done(id, &said, began, now);
+        Ok(outcome) => {
+            tracing::info!(compensation = id, "{}", outcome.said());
+            progress.done(id, &outcome, began, now);
         }
         Err(error) if error.name.is_transient() => {
             tracing::info!(

@@ -9,7 +9,7 @@ use landfall_domain::rollback::TRIES;
 use serde_json::Value;
 
 use crate::stage::Stage;
-use crate::world::{self, TARGET};
+use crate::world::{self, Fault, TARGET};
 
 #[tokio::test]
 async fn a_termination_that_mgn_fails_is_begun_again() {
@@ -104,4 +104,39 @@ async fn a_zone_that_refuses_is_as_before_where_it_has_refused_the_switch() {
     let stage = forbidden_zone(true).await;
     assert_eq!(stage.finish().await.unwrap()["status"], "FROZEN");
     stage.assert_frozen("RESTORE_DNS A app.example.com Z1");
+}
+
+#[tokio::test]
+async fn an_end_that_is_written_again_counts_once() {
+    let index = {
+        let stage = Stage::moved().await;
+        stage.finish().await.unwrap();
+        let calls = stage.parts.world().calls.clone();
+        let end = calls.iter().rposition(|call| call == "TransactWriteItems");
+        end.unwrap()
+    };
+    let stage = Stage::moved().await;
+    stage.parts.world().fault = Some((index, Fault::Unavailable));
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+    assert!(stage.parts.world().calls.len() > index + 5);
+    let estimates = stage.deps.journal.store.rollback_estimates().await.unwrap();
+    assert_eq!(estimates.0["RESTORE_CMDB"].runs, 1, "{estimates:?}");
+}
+
+#[tokio::test]
+async fn what_was_as_before_is_no_estimate_of_the_work() {
+    let stage = Stage::moved().await;
+    {
+        let mut world = stage.parts.world();
+        world.power = "running".into();
+        world.cmf_status = "Not started".into();
+    }
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
+    let estimates = stage.deps.journal.store.rollback_estimates().await.unwrap();
+    for name in ["POWER_ON_SOURCE", "RESTORE_CMF"] {
+        assert!(!estimates.0.contains_key(name), "{estimates:?}");
+    }
+    for name in ["RESTORE_CMDB", "TERMINATE_TARGET"] {
+        assert_eq!(estimates.0[name].runs, 1, "{name}");
+    }
 }

@@ -15,7 +15,7 @@ use crate::record::{DnsChange, LaunchAction, LaunchTemplateChange, PreviousStatu
 pub use estimate::{Estimates, PastRuns};
 pub use handover::{HandOver, Line};
 pub use plan::plan;
-pub use progress::{Progress, StepState, TRIES};
+pub use progress::{Outcome, Progress, StepState, TRIES};
 
 /// One thing to undo. Each is idempotent, and verified by the rollback function after it is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

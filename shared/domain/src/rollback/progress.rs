@@ -10,6 +10,25 @@ use super::{RollbackPlan, Step};
 /// So many times a compensation is tried that is refused; then it is left to a person.
 pub const TRIES: u32 = 3;
 
+/// How a compensation came to be done, and what is to be said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did its work now.
+    Did(String),
+    /// The world is as it should be already: by an earlier try, where there was one.
+    Found(String),
+    /// There is nothing to do, or it is for a person; how long that took tells nothing of its work.
+    Nothing(String),
+}
+
+impl Outcome {
+    /// What is to be said of it.
+    pub fn said(&self) -> &str {
+        let (Self::Did(said) | Self::Found(said) | Self::Nothing(said)) = self;
+        said
+    }
+}
+
 /// How a rollback stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -34,6 +53,9 @@ pub struct StepState {
     pub refused: u32,
     /// What was found or done, or what is in its way.
     pub said: String,
+    /// Whether it did any work of which the time it took could tell.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub acted: bool,
     /// Whether it took too long.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub overdue: bool,
@@ -103,10 +125,16 @@ impl Progress {
     }
 
     /// Notes that one is done: tried since `began`, done at `now`.
-    pub fn done(&mut self, id: &str, said: &str, began: Timestamp, now: Timestamp) {
+    pub fn done(&mut self, id: &str, outcome: &Outcome, began: Timestamp, now: Timestamp) {
+        let again = self.steps.contains_key(id);
         let state = self.tried(id, began);
+        state.acted = match outcome {
+            Outcome::Did(_) => true,
+            Outcome::Found(_) => again,
+            Outcome::Nothing(_) => false,
+        };
         state.done_at = Some(now.to_string());
-        said.clone_into(&mut state.said);
+        outcome.said().clone_into(&mut state.said);
     }
 
     /// Notes that one takes its time, or has taken too long.

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Compensation, Estimates, HandOver, PastRuns, Progress, Risk, RollbackPlan, TRIES};
+use super::{
+    Compensation, Estimates, HandOver, Outcome, PastRuns, Progress, Risk, RollbackPlan, TRIES,
+};
 use crate::record::tests::record;
 use crate::record::{
     AgentCommand, DnsChange, EncryptionKeyChange, LaunchAction, LaunchTemplateChange,
@@ -397,6 +399,28 @@ fn an_estimate_is_the_mean_of_past_runs_and_independent_ones_count_once() {
     assert_eq!(super::plan(&moved(), &past), plain, "no run, no mean");
 }
 
+#[test]
+fn only_what_did_some_work_tells_how_long_it_takes() {
+    let outcomes: [fn(String) -> Outcome; 3] = [Outcome::Did, Outcome::Found, Outcome::Nothing];
+    // By whether an earlier try has waited for it.
+    for (waited, acted) in [(false, [true, false, false]), (true, [true, true, false])] {
+        for (outcome, acted) in outcomes.into_iter().zip(acted) {
+            let mut progress = Progress::default();
+            if waited {
+                progress.waits("x", "not yet", false, at(0));
+            }
+            progress.done("x", &outcome("so".into()), at(5), at(9));
+            let state = &progress.steps["x"];
+            assert_eq!((state.acted, state.said.as_str()), (acted, "so"));
+            assert_eq!(state.took_seconds(), Some(if waited { 9 } else { 4 }));
+        }
+    }
+}
+
+fn did(said: &str) -> Outcome {
+    Outcome::Did(said.into())
+}
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
@@ -413,11 +437,11 @@ fn what_is_given_up_keeps_back_what_comes_after_it_and_nothing_else() {
     let mut progress = Progress::default();
     assert_eq!(ids(&progress, &plan, &[]), ["POWER_ON_SOURCE"]);
     assert!(ids(&progress, &plan, &["POWER_ON_SOURCE"]).is_empty());
-    progress.done("POWER_ON_SOURCE", "vm-1 runs", at(0), at(90));
+    progress.done("POWER_ON_SOURCE", &did("vm-1 runs"), at(0), at(90));
     let names = ["RESTORE_DNS A b Z", "RESTORE_DNS A a Z"];
     assert_eq!(ids(&progress, &plan, &[]), names);
     for id in names.into_iter().chain(["CHECK_TRAFFIC"]) {
-        progress.done(id, "", at(90), at(91));
+        progress.done(id, &did(""), at(90), at(91));
     }
     let after = ["RESTORE_CMDB", "REVERT_LIFECYCLE", "RESTORE_CMF"];
     assert_eq!(ids(&progress, &plan, &[]), after);
@@ -429,7 +453,7 @@ fn what_is_given_up_keeps_back_what_comes_after_it_and_nothing_else() {
     assert_eq!(ids(&progress, &plan, &[]), ["RESTORE_CMDB", "RESTORE_CMF"]);
     progress.waits("RESTORE_CMF", "slow", true, at(100));
     assert!(progress.is_given_up("RESTORE_CMF"));
-    progress.done("RESTORE_CMDB", "", at(100), at(101));
+    progress.done("RESTORE_CMDB", &did(""), at(100), at(101));
     assert!(ids(&progress, &plan, &[]).is_empty());
     assert!(!progress.is_complete(&plan));
     assert_eq!(progress.steps["POWER_ON_SOURCE"].took_seconds(), Some(90));
@@ -443,8 +467,8 @@ fn the_hand_over_says_what_is_done_what_is_not_and_what_to_do() {
     let record = moved();
     let plan = plan(&record);
     let mut progress = Progress::default();
-    progress.done("POWER_ON_SOURCE", "vm-1 was started", at(0), at(1));
-    progress.done("RESTORE_DNS A b Z", "it was put back", at(1), at(2));
+    progress.done("POWER_ON_SOURCE", &did("vm-1 was started"), at(0), at(1));
+    progress.done("RESTORE_DNS A b Z", &did("it was put back"), at(1), at(2));
     progress.refused("RESTORE_DNS A a Z", "Route 53 said no", false, at(2));
     progress.refused("RESTORE_DNS A a Z", "Route 53 said no", false, at(2));
     let text = HandOver::of(&record, &plan, &progress, "RESTORE_DNS was refused").text();
