@@ -4,6 +4,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
+use aws_sdk_secretsmanager::operation::create_secret::CreateSecretError;
 
 use super::{REGION, StackError};
 
@@ -42,7 +43,7 @@ async fn keep(
         Err(error)
             if error
                 .as_service_error()
-                .is_some_and(|it| it.is_resource_exists_exception()) => {}
+                .is_some_and(CreateSecretError::is_resource_exists_exception) => {}
         Err(error) => return Err(refused(DisplayErrorContext(&error).to_string())),
     }
     let put = client

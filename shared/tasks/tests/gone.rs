@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use jiff::ToSpan as _;
 use landfall_common::state::wait::{Wait, WaitKind};
 use landfall_domain::record::PreviousStatus;
-use landfall_domain::rollback::Progress;
+use landfall_domain::rollback::{Outcome, Progress};
 use landfall_domain::{MigrationRecord, StageError, Status};
 use landfall_tasks::{bury, freeze_if_gone};
 use serde_json::json;
@@ -76,7 +76,8 @@ fn half_way(record: &mut MigrationRecord) {
         ..Progress::default()
     };
     let soon = now() + 5.seconds();
-    progress.done("POWER_ON_SOURCE", "vm-1 was started", now(), soon);
+    let started = Outcome::Did("vm-1 was started".to_owned());
+    progress.done("POWER_ON_SOURCE", &started, now(), soon);
     record.rollback = Some(progress);
 }
 
