@@ -266,6 +266,22 @@ mod tests {
     }
 
     #[test]
+    fn whether_mgn_was_asked_to_archive_it_or_has_done_so_is_told() {
+        let asked = json!({"archivingAt": "2026-01-01T00:00:00Z"});
+        let mut done = asked.clone();
+        done["archivedAt"] = "2026-01-01T00:01:00Z".into();
+        for (done, wanted, other) in [
+            (asked, "MGN is asked since 2026", "in MGN since"),
+            (done, "in MGN since 2026", "is asked since"),
+        ] {
+            let mut story = story();
+            story.record = Some(record(&json!({"status": "SUCCEEDED", "done": done})));
+            let text = story.text(Timestamp::UNIX_EPOCH, Palette::OFF);
+            assert!(text.contains(wanted) && !text.contains(other), "{text}");
+        }
+    }
+
+    #[test]
     fn an_entry_that_a_person_made_says_who_and_why() {
         let by = "arn:aws:iam::123456789012:user/ann";
         let order = json!({"order": {"by": by, "reason": "the link is down", "at": "2026-01-01T00:00:00Z"}});

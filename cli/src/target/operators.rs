@@ -131,13 +131,15 @@ impl Operators {
     /// What it would say to any order: that there is no such API, that the caller may not use it, that nothing can be signed.
     pub async fn send(&self, path: &str, order: &Value) -> Result<Reply, CliError> {
         let began = Instant::now();
-        let mut tries = 0;
+        let (mut tries, mut lost) = (0, false);
         loop {
             let (reply, asked) = self.try_to_send(path, order).await?;
             tries += 1;
             if !may_pass(&reply) || tries >= TRIES || began.elapsed() >= PATIENCE {
-                return Ok(reply);
+                return Ok(if lost { perhaps_taken(reply) } else { reply });
             }
+            // The gateway throttles before anything is done; whatever else it says, the order may have been carried out.
+            lost |= !matches!(reply, Reply::Failed(Some(429), _));
             tokio::time::sleep(pause(tries, asked, Uuid::new_v4().as_u64_pair().1)).await;
         }
     }
@@ -230,6 +232,20 @@ impl Operators {
     }
 }
 
+/// What forbids an order after a try whose answer was lost may be that very order.
+fn perhaps_taken(reply: Reply) -> Reply {
+    match reply {
+        Reply::Refused(409, mut finding) => {
+            finding.remedy = format!(
+                "The try before had no answer and may have been taken: see `landfall status`. Else: {}",
+                finding.remedy
+            );
+            Reply::Refused(409, finding)
+        }
+        reply => reply,
+    }
+}
+
 fn no_credentials() -> CliError {
     CliError::new(
         "there are no AWS credentials to sign with",
@@ -240,6 +256,21 @@ fn no_credentials() -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_after_a_lost_answer_says_that_the_order_may_have_been_taken() {
+        let refused = |status| {
+            let finding = Finding::blocking("STATUS_FORBIDS", "", "it is under way");
+            Reply::Refused(status, Box::new(finding.remedy("Wait.")))
+        };
+        for (status, told) in [(409, true), (403, false)] {
+            let Reply::Refused(_, finding) = perhaps_taken(refused(status)) else {
+                panic!("it is refused");
+            };
+            assert_eq!(finding.remedy.contains("may have been taken"), told);
+            assert!(finding.remedy.ends_with("Wait."));
+        }
+    }
 
     #[test]
     fn pauses_double_are_never_the_same_and_as_long_as_asked() {

@@ -39,32 +39,30 @@ pub(crate) async fn power_on(deps: &Deps, record: &MigrationRecord) -> Result<Ou
 pub(crate) async fn check(deps: &Deps, record: &MigrationRecord) -> Result<Outcome, StageError> {
     let vm = &record.request.source_vm_id;
     let power = power(deps, record).await;
-    match power {
-        Ok(Some(Power::Off | Power::Stopping)) => {
-            return Err(not_yet(format!(
-                "the source {vm} is off, and Landfall did not power it off: power it on, and the rollback goes on"
-            )));
-        }
-        Ok(Some(Power::Starting | Power::Unknown)) => {
-            return Err(not_yet(format!("the source {vm} does not run yet")));
-        }
-        Ok(None | Some(Power::Running)) | Err(_) => {}
+    if let Ok(Some(Power::Off | Power::Stopping)) = power {
+        return Err(not_yet(format!(
+            "the source {vm} is off, and Landfall did not power it off: power it on, and the rollback goes on"
+        )));
     }
-    let answers = ask(record).await?;
-    let passes = format!("passes {answers} of its checks of before the cutover");
-    match power {
-        // What answers runs, whatever its platform says of who asks.
-        Err(error) if answers > 0 && !error.name.is_transient() => {
+    // Whoever powers it on takes their own time: nothing of this is the rollback's work.
+    match (ask(record).await?, power) {
+        (0, Err(error)) => Err(error),
+        (0, Ok(Some(Power::Starting | Power::Unknown))) => {
+            Err(not_yet(format!("the source {vm} does not run yet")))
+        }
+        (0, Ok(_)) => Ok(Outcome::Nothing(format!("{vm} runs"))),
+        // What answers runs, whatever its platform says, or does not say: users shall not stay away for that.
+        (answers, power) => {
+            let passes = format!("{vm} passes {answers} of its checks of before the cutover");
+            let Err(error) = power else {
+                return Ok(Outcome::Nothing(passes));
+            };
             tracing::warn!(context = error.context, "{error}");
             Ok(Outcome::Nothing(format!(
-                "{vm} {passes}; its power is not known: {}",
+                "{passes}; its power is not known: {}",
                 error.message
             )))
         }
-        Err(error) => Err(error),
-        // Whoever powers it on takes their own time.
-        Ok(_) if answers > 0 => Ok(Outcome::Nothing(format!("{vm} {passes}"))),
-        Ok(_) => Ok(Outcome::Nothing(format!("{vm} runs"))),
     }
 }
 
@@ -97,8 +95,7 @@ async fn bring_up(machine: &Machine, vm: &str) -> Result<Outcome, StageError> {
 /// # Errors
 /// `DependencyUnavailable` as long as one does not pass: a machine boots for minutes.
 async fn ask(record: &MigrationRecord) -> Result<usize, StageError> {
-    let baseline = record.done.baseline.as_ref();
-    let checks = on_source_again(&record.request.health_checks, baseline);
+    let checks = on_source_again(&record.request.health_checks, &record.done);
     let mut asked = JoinSet::new();
     let mut http = None;
     for (index, check, url) in checks {

@@ -240,6 +240,13 @@ async fn a_source_that_answers_runs_whatever_its_platform_says_of_who_asks() {
         assert_eq!(stage.finish().await.unwrap()["status"], status);
         assert_eq!(moved_back(&stage) == 0, status == "FROZEN");
     }
+    // A platform that does not know.
+    let stage = checked(&url, None).await;
+    stage
+        .parts
+        .change_record(|record| record.done.source_powered_off_at = None);
+    stage.parts.world().power = "unknown".into();
+    assert_eq!(stage.finish().await.unwrap()["status"], "ROLLED_BACK");
 }
 
 #[tokio::test]

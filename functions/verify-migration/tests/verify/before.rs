@@ -189,6 +189,32 @@ async fn a_test_that_is_missing_or_too_old_by_now_refuses_the_cutover() {
 }
 
 #[tokio::test]
+async fn what_is_overridden_after_the_gate_is_in_the_history_too() {
+    let before = Before::new(json!(["switch"]), |record| {
+        record.request.policy.allow_untested_cutover = true;
+        record.request.policy.untested_cutover_reason = Some("the site closes tonight".into());
+    })
+    .await;
+    before.look().await.unwrap();
+    let first = before.told("CutoverCleared").await;
+    assert!(first.get("override").is_none(), "{first}");
+    // Weeks later.
+    before.change_by_hand();
+    before.look().await.unwrap();
+    before.look().await.unwrap();
+    let happened = before.stage.aws.happened("mig-1").await;
+    assert_eq!(happened, ["CutoverCleared", "CutoverCleared"]);
+    let record = before.stage.aws.record("mig-1").await;
+    let codes: Vec<_> = record
+        .done
+        .warnings
+        .iter()
+        .map(|it| it.code.as_str())
+        .collect();
+    assert_eq!(codes, ["LAUNCH_SETTINGS_CHANGED_SINCE_TEST"]);
+}
+
+#[tokio::test]
 async fn what_the_request_overrides_is_in_the_history_with_its_reason() {
     let before = Before::new(json!(["switch"]), |record| {
         record.request.policy.allow_untested_cutover = true;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::health::{Seen, http};
+use crate::record::Done;
 use crate::request::{HealthCheck, HttpCheck};
 
 /// Within so many milliseconds nothing is too slow: one millisecond against four tells of the network, not of the
@@ -141,11 +142,27 @@ pub fn on_source(checks: &[HealthCheck]) -> impl Iterator<Item = (usize, &HttpCh
     })
 }
 
-/// Those of them that the source is asked again once users are to come back to it: what it did not pass before the cutover
-/// it need not pass then. All of them where it was not looked at.
+/// Those of them that the source is asked again before users come back to it: what it did not pass before the cutover it need
+/// not pass then, and at a name that was moved it is the target that answers. All others where it was not looked at.
 pub fn on_source_again<'a>(
     checks: &'a [HealthCheck],
-    baseline: Option<&'a Baseline>,
+    done: &'a Done,
 ) -> impl Iterator<Item = (usize, &'a HttpCheck, &'a str)> {
-    on_source(checks).filter(move |(index, ..)| baseline.is_none_or(|it| it.of(*index).is_some()))
+    let baseline = done.baseline.as_ref();
+    let passed = move |index: usize| baseline.is_none_or(|it| it.of(index).is_some());
+    let moved = move |url: &str| {
+        let host = host(url);
+        let mut names = done.dns.iter().map(|it| it.name.trim_end_matches('.'));
+        names.any(|name| name.eq_ignore_ascii_case(host))
+    };
+    on_source(checks).filter(move |(index, _, url)| passed(*index) && !moved(url))
+}
+
+/// The host of a URL, without its port and a final dot.
+fn host(url: &str) -> &str {
+    let (_, rest) = url.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let name = authority.split(':').next().unwrap_or_default();
+    name.trim_end_matches('.')
 }

@@ -103,8 +103,8 @@ fn may_be_off(record: &MigrationRecord) -> bool {
 
 /// Whether anything can say that the source runs: its platform, or a check that it passed before the cutover.
 fn can_be_asked(record: &MigrationRecord) -> bool {
-    let (request, baseline) = (&record.request, record.done.baseline.as_ref());
-    let mut asked = health::on_source_again(&request.health_checks, baseline);
+    let request = &record.request;
+    let mut asked = health::on_source_again(&request.health_checks, &record.done);
     request.controlled_source().is_some() || asked.next().is_some()
 }
 

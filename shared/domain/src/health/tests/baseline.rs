@@ -1,6 +1,7 @@
 //! The target against its source.
 
 use super::*;
+use crate::record::Done;
 
 #[test]
 fn the_target_is_compared_with_the_source() {
@@ -98,5 +99,31 @@ fn a_source_that_fails_its_own_check_is_told_and_not_compared_with() {
             assert_eq!(finding.pointer, "/healthChecks/2/source");
             assert!(finding.message.contains(seen), "{}", finding.message);
         }
+    }
+}
+
+#[test]
+fn a_name_that_was_moved_says_nothing_of_the_source() {
+    let asks = |url: &str| {
+        check(json!({"kind": "http", "url": "http://{privateIp}/", "source": {"url": url}}))
+    };
+    let moved = json!({
+        "hostedZoneId": "Z1", "name": "App.example.com.", "recordType": "A",
+        "value": {"ttl": 60, "values": ["10.0.0.1"]},
+    });
+    let done = Done {
+        dns: vec![serde_json::from_value(moved).unwrap()],
+        ..Done::default()
+    };
+    for (url, asked) in [
+        ("http://app.example.com", false),
+        ("https://app.example.com.:8443/health?a=b", false),
+        ("http://APP.example.com/", false),
+        ("http://source.app.example.com/", true),
+        ("http://10.9.0.5/app.example.com", true),
+    ] {
+        let checks = [asks(url)];
+        assert_eq!(on_source_again(&checks, &done).count() == 1, asked, "{url}");
+        assert_eq!(on_source_again(&checks, &Done::default()).count(), 1);
     }
 }
