@@ -109,11 +109,11 @@ Examples:
   landfall retry mig-12345 --reason 'the firewall is open now'
   landfall release mig-12345 --reason 'target terminated by hand, see INC0042'
 
-pause lets a launch that is under way end, and begins nothing after it; resume goes on from there.
+pause lets a launch that is under way end, and what is prepared or verified come to its next wait; resume goes on from there.
 cancel rolls back what was done: past the cutover's finalize it is refused.
 retry keeps a test that was passed and still covers the launch settings; it begins with the pre-flight.
 release leaves everything as it is and says that a person answers for it.
-An order that stands already changes nothing. Each stands in the history with your AWS identity and your reason.
+An order that stands already changes nothing and is not noted again. Each other stands in the history with your AWS identity and your reason.
 Your credentials need execute-api:Invoke on POST /orders of the operators' API (output operator_api_arn).
 
 Exit codes: 0 all orders were taken; 1 some were refused; 2 the command line or the reason is wrong; 3 there is no such migration.";

@@ -151,7 +151,7 @@ impl Order {
     const fn done(self) -> &'static str {
         match self {
             Self::Pause => "paused",
-            Self::Resume => "is not paused",
+            Self::Resume => "no pause holds it now",
             Self::Cancel => {
                 "is being cancelled: what was done is undone; landfall status tells whether people are asked first"
             }
@@ -250,7 +250,9 @@ pub async fn give(
     }
     let told = |answer: &Value| match (order, answer["status"].as_str()) {
         // Whatever else holds it: a window, people, a check.
-        (Order::Resume, Some(status)) => format!("is not paused and stands at {}", clean(status)),
+        (Order::Resume, Some(status)) => {
+            format!("no pause holds it now; it stands at {}", clean(status))
+        }
         _ => order.done().to_owned(),
     };
     send(
