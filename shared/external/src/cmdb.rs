@@ -5,14 +5,14 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client as Secrets;
-use landfall_common::{AwsResultExt as _, Env};
+use landfall_common::Env;
 use landfall_domain::request::CmdbItem;
 use landfall_domain::{ErrorName, StageError};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::LazyHttp;
 use crate::api::{Api, Body};
+use crate::{LazyHttp, secret};
 
 /// How a deployment gets to its CMDB. It stays in the deployment's own account, whatever account a migration goes to.
 #[derive(Clone, Debug)]
@@ -85,21 +85,9 @@ impl Access {
         secret_id: &str,
         refusal: ErrorName,
     ) -> Result<Credentials, StageError> {
-        let answer = self
-            .secrets
-            .get_secret_value()
-            .secret_id(secret_id)
-            .send()
-            .await
-            .or_stage(refusal, "secretsmanager:GetSecretValue")
-            .map_err(|mut error| {
-                error.message = format!(
-                    "the secret {secret_id:?} in LANDFALL_CMDB_SECRET_ID cannot be read: {}",
-                    error.message
-                );
-                error
-            })?;
-        answer.secret_string().and_then(credentials_in).ok_or_else(|| {
+        let field = "LANDFALL_CMDB_SECRET_ID";
+        let text = secret::text(&self.secrets, secret_id, field, refusal).await?;
+        credentials_in(&text).ok_or_else(|| {
             StageError::new(
                 refusal,
                 format!(

@@ -11,6 +11,7 @@ pub mod cmf;
 #[cfg(feature = "dns")]
 pub mod dns;
 pub mod outbound;
+mod secret;
 pub mod source;
 
 use std::sync::{Arc, OnceLock};

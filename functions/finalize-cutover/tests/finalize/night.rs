@@ -97,12 +97,7 @@ async fn a_step_that_is_over_is_not_taken_again() {
 #[tokio::test]
 async fn old_answers_of_dns_hold_the_power_off_until_they_expire() {
     let stage = Stage::new().await;
-    let key = ("Z1".into(), "app.example.com".into(), "A".into());
-    let old = DnsValue {
-        ttl: 300,
-        values: vec!["192.0.2.10".into()],
-    };
-    stage.parts.world().names.insert(key, old);
+    keep_old_answers(&stage);
     let held = stage.run(json!({})).await.unwrap();
     assert_eq!(held, json!({"status": "AWAITING_WINDOW", "held": true}));
     let until: Timestamp = {
@@ -148,16 +143,27 @@ async fn old_answers_of_dns_hold_the_power_off_until_they_expire() {
     assert_eq!(stage.parts.world().power, "deallocated");
 }
 
-#[tokio::test]
-async fn a_pause_holds_before_the_first_step_and_between_two() {
+/// Somebody pauses it.
+fn pause(stage: &Stage) {
     let order =
         json!({"by": "arn:aws:iam::123456789012:user/op", "reason": "wait", "at": world::NOW});
-    let pause = |stage: &Stage| {
-        let order = order.clone();
-        stage.parts.change_record(|record| {
-            record.control.paused = Some(serde_json::from_value(order).unwrap());
-        });
+    stage.parts.change_record(|record| {
+        record.control.paused = Some(serde_json::from_value(order).unwrap());
+    });
+}
+
+/// Resolvers keep the name as it was for five minutes.
+fn keep_old_answers(stage: &Stage) {
+    let key = ("Z1".into(), "app.example.com".into(), "A".into());
+    let old = DnsValue {
+        ttl: 300,
+        values: vec!["192.0.2.10".into()],
     };
+    stage.parts.world().names.insert(key, old);
+}
+
+#[tokio::test]
+async fn a_pause_holds_before_the_first_step_and_between_two() {
     let stage = Stage::new().await;
     pause(&stage);
     let held = stage.run(json!({})).await.unwrap();
@@ -195,10 +201,8 @@ async fn a_name_that_is_half_changed_is_finished_and_the_next_step_waits() {
         let stage = Stage::new().await;
         stage.finish().await.unwrap();
         let world = stage.parts.world();
-        let mut changes = world.calls.iter().enumerate();
-        let mut changes = changes
-            .by_ref()
-            .filter(|(_, it)| *it == "ChangeResourceRecordSets");
+        let calls = world.calls.iter().enumerate();
+        let mut changes = calls.filter(|(_, it)| *it == "ChangeResourceRecordSets");
         changes.nth(1).map(|(at, _)| at)
     };
     let at = second.expect("two names are changed");
@@ -209,11 +213,7 @@ async fn a_name_that_is_half_changed_is_finished_and_the_next_step_waits() {
         state(&stage.parts.world().record(), Step::Dns),
         Some(State::Begun)
     );
-    let order =
-        json!({"by": "arn:aws:iam::123456789012:user/op", "reason": "wait", "at": world::NOW});
-    stage.parts.change_record(|record| {
-        record.control.paused = Some(serde_json::from_value(order).unwrap());
-    });
+    pause(&stage);
     assert_eq!(stage.run(json!({})).await.unwrap()["held"], true);
     let world = stage.parts.world();
     assert_eq!(state(&world.record(), Step::Dns), Some(State::Done));
@@ -225,12 +225,7 @@ async fn a_name_that_is_half_changed_is_finished_and_the_next_step_waits() {
 async fn a_finalize_of_somebody_else_lets_nothing_through() {
     let stage = Stage::new().await;
     stage.parts.world().lifecycle = "CUTOVER".into();
-    let key = ("Z1".into(), "app.example.com".into(), "A".into());
-    let old = DnsValue {
-        ttl: 300,
-        values: vec!["192.0.2.10".into()],
-    };
-    stage.parts.world().names.insert(key, old);
+    keep_old_answers(&stage);
     let held = stage.run(json!({})).await.unwrap();
     assert_eq!(held, json!({"status": "AWAITING_WINDOW", "held": true}));
     let world = stage.parts.world();
@@ -321,11 +316,7 @@ async fn an_answer_lost_at_the_point_of_no_return_is_no_reason_to_hold() {
         error = stage.run(json!({})).await.unwrap_err();
     }
     assert!(error.name.is_transient(), "{error}");
-    stage.parts.change_record(|record| {
-        let order =
-            json!({"by": "arn:aws:iam::123456789012:user/op", "reason": "wait", "at": world::NOW});
-        record.control.paused = Some(serde_json::from_value(order).unwrap());
-    });
+    pause(&stage);
     let answer: Value = stage.run(json!({})).await.unwrap();
     assert_eq!(answer["status"], "SUCCEEDED");
     assert_eq!(stage.parts.world().finalized, 1);

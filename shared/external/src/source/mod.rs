@@ -11,7 +11,7 @@ mod vsphere;
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client as Secrets;
-use landfall_common::{AwsResultExt as _, Env};
+use landfall_common::Env;
 use landfall_domain::decommission::obstacle;
 use landfall_domain::request::{SourceControl, SourceControlKind};
 use landfall_domain::{ErrorName, MigrationRequest, StageError, digest, webhook};
@@ -164,19 +164,8 @@ async fn secret<T: DeserializeOwned>(
         "credentialsSecretId",
         refusal,
     )?;
-    let answer = secrets
-        .get_secret_value()
-        .secret_id(&id)
-        .send()
-        .await
-        .or_stage(refusal, "secretsmanager:GetSecretValue")
-        .map_err(|mut error| {
-            error.message = format!(
-                "the secret {id:?} in {FIELD} cannot be read: {}",
-                error.message
-            );
-            Trouble::Secret(error)
-        })?;
+    let text = crate::secret::text(secrets, &id, FIELD, refusal).await;
+    let text = text.map_err(Trouble::Secret)?;
     let unfit = |problem: String| {
         let (kind, members) = (control.kind.as_str(), members.join(", "));
         Trouble::Secret(StageError::new(
@@ -187,8 +176,7 @@ async fn secret<T: DeserializeOwned>(
         ))
     };
     // The parser's own messages may quote the secret: they are left out.
-    let text = answer.secret_string().unwrap_or_default();
-    let Ok(Value::Object(content)) = serde_json::from_str(text) else {
+    let Ok(Value::Object(content)) = serde_json::from_str(&text) else {
         return Err(unfit("is no JSON object".to_owned()));
     };
     let is_given = |member: &&&str| {
